@@ -1,0 +1,296 @@
+"""Every error of Casola OCR, in one tree.
+
+    CasolaError                      code                     HTTP  retry
+    ├── MalformedRequest             malformed_request         400  no
+    │   ├── NoFile                   no_file                   400  no
+    │   └── BadDataUrl               bad_data_url              400  no
+    ├── Unauthorized                 unauthorized              401  no
+    ├── Forbidden                    forbidden                 403  no
+    ├── NotFound                     not_found                 404  no
+    ├── Conflict                     conflict                  409  no
+    ├── FileTooLarge                 file_too_large            413  no
+    ├── UnsupportedFormat            unsupported_format        415  no
+    ├── Unprocessable                unprocessable             422  no
+    │   ├── EmptyFile                empty_file                422  no
+    │   ├── DamagedDocument          damaged_document          422  no
+    │   ├── TooManyPixels            too_many_pixels           422  no
+    │   ├── TooManyPages             too_many_pages            422  no
+    │   ├── UnknownModel             unknown_model             422  no
+    │   ├── UnknownLanguage          unknown_language          422  no
+    │   ├── BadUrl                   bad_url                   422  no
+    │   └── FetchRefused             fetch_refused             422  no
+    ├── TooBusy                      too_busy                  429  yes
+    ├── Unavailable                  unavailable               503  yes
+    │   ├── StoreUnavailable         store_unavailable         503  yes
+    │   ├── RecordsUnavailable       records_unavailable       503  yes
+    │   └── EngineUnavailable        engine_unavailable        503  yes
+    ├── FetchFailed                  fetch_failed              422  no
+    │   └── FetchTimeout             fetch_timeout             422  no
+    ├── EngineFailed                 engine_failed             500  yes
+    │   └── PageTimeout              page_timeout              500  yes
+    ├── AttemptsExhausted            attempts_exhausted        500  no
+    ├── NoPageRead                   no_page_read              422  no
+    ├── WaitTimeout                  wait_timeout              504  yes
+    ├── ConfigurationError           configuration             500  no
+    └── ObjectNotFound               (internal: a store key that does not exist)
+
+`detail` is shown to clients: it never holds a path, a key, a token, another tenant's ID or
+a stack trace. The cause, if any, is reached through ``__cause__`` and only ever logged.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CasolaError(Exception):
+    """Something went wrong inside Casola OCR."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    #: Whether the same request can succeed later without being changed.
+    retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = "Try again; if it stays, give the request ID to your operator."
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int | None = None):
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.detail)
+
+
+class MalformedRequest(CasolaError):
+    """The request could not be understood."""
+
+    code, status = "malformed_request", 400
+    advice = "Compare the request with the API reference and send it again."
+
+
+class NoFile(MalformedRequest):
+    """The request holds no document."""
+
+    code = "no_file"
+    advice = "Send at least one file in the multipart field 'file', or JSON with a 'url'."
+
+
+class BadDataUrl(MalformedRequest):
+    """The data: URL could not be decoded."""
+
+    code = "bad_data_url"
+    advice = "Use data:<media type>;base64,<base64 of the file>."
+
+
+class Unauthorized(CasolaError):
+    """The request has no valid token."""
+
+    code, status = "unauthorized", 401
+    advice = "Send 'Authorization: Bearer TOKEN'; 'casola-ocr tokens create' makes one."
+
+
+class Forbidden(CasolaError):
+    """This request is not allowed."""
+
+    code, status = "forbidden", 403
+    advice = "Use the service's own address, or a token that is allowed to do this."
+
+
+class NotFound(CasolaError):
+    """There is nothing with this ID."""
+
+    code, status = "not_found", 404
+    advice = "Check the ID and that the token belongs to the tenant that made it."
+
+
+class Conflict(CasolaError):
+    """The job is in a state that does not allow this."""
+
+    code, status = "conflict", 409
+    advice = "Read the job's status first."
+
+
+class FileTooLarge(CasolaError):
+    """The file is larger than this server accepts."""
+
+    code, status = "file_too_large", 413
+    advice = "Send a smaller file, or ask your operator to raise CASOLA_MAX_FILE_MB."
+
+
+class UnsupportedFormat(CasolaError):
+    """The bytes are not in a format that this server reads."""
+
+    code, status = "unsupported_format", 415
+    advice = "Send PNG, JPEG, WebP, GIF or TIFF; the content counts, not the file's name."
+
+
+class Unprocessable(CasolaError):
+    """The request is well formed but cannot be carried out."""
+
+    code, status = "unprocessable", 422
+    advice = "Change what the message names and send it again."
+
+
+class EmptyFile(Unprocessable):
+    """The file has no bytes."""
+
+    code = "empty_file"
+    advice = "Check the file on your side: it arrived with a length of zero."
+
+
+class DamagedDocument(Unprocessable):
+    """The document is cut off or damaged and cannot be opened."""
+
+    code = "damaged_document"
+    advice = "Open the file in a viewer, save it again, and send that."
+
+
+class TooManyPixels(Unprocessable):
+    """A page has more pixels than this server decodes."""
+
+    code = "too_many_pixels"
+    advice = "Scale the picture down; 300 dpi is enough for text."
+
+
+class TooManyPages(Unprocessable):
+    """The document has more pages than this server accepts."""
+
+    code = "too_many_pages"
+    advice = "Split the document, or ask your operator to raise CASOLA_MAX_PAGES."
+
+
+class UnknownModel(Unprocessable):
+    """No engine has this name."""
+
+    code = "unknown_model"
+    advice = "Use one of the listed models, or 'auto'."
+
+
+class UnknownLanguage(Unprocessable):
+    """The language is not known."""
+
+    code = "unknown_language"
+    advice = "Use 'auto' or an ISO 639-1 code such as 'en'."
+
+
+class BadUrl(Unprocessable):
+    """The URL is not one that can be downloaded."""
+
+    code = "bad_url"
+    advice = "Use a full https:// or http:// URL, or a data: URL."
+
+
+class FetchRefused(Unprocessable):
+    """The URL leads to an address that this server does not download from."""
+
+    code = "fetch_refused"
+    advice = "Use a public address, or upload the file instead."
+
+
+class TooBusy(CasolaError):
+    """Too many pages are waiting."""
+
+    code, status, retryable = "too_busy", 429, True
+    advice = "Wait as long as Retry-After says and send it again."
+
+
+class Unavailable(CasolaError):
+    """A part of the service is not available."""
+
+    code, status, retryable = "unavailable", 503, True
+    advice = "Wait as long as Retry-After says and send it again; nothing was accepted."
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer."""
+
+    code = "store_unavailable"
+
+
+class RecordsUnavailable(Unavailable):
+    """The job records cannot be reached."""
+
+    code = "records_unavailable"
+
+
+class EngineUnavailable(Unavailable):
+    """No live worker runs this engine."""
+
+    code = "engine_unavailable"
+
+
+class FetchFailed(CasolaError):
+    """The document's URL could not be downloaded."""
+
+    code, status = "fetch_failed", 422
+    advice = "Open the URL yourself; it must answer 200 with the document, without a login."
+
+
+class FetchTimeout(FetchFailed):
+    """The document's URL took too long to answer."""
+
+    code = "fetch_timeout"
+
+
+class EngineFailed(CasolaError):
+    """The engine could not read the page."""
+
+    code, status, retryable = "engine_failed", 500, True
+    advice = "Retry the failed pages, or use another model."
+
+
+class PageTimeout(EngineFailed):
+    """Reading the page took longer than a page may take."""
+
+    code = "page_timeout"
+
+
+class AttemptsExhausted(CasolaError):
+    """The page was tried as often as is allowed; each attempt ended without an answer."""
+
+    code = "attempts_exhausted"
+    advice = "Retry the failed pages with another model; tell your operator if it happens again."
+
+
+class NoPageRead(CasolaError):
+    """No page of the document could be read."""
+
+    code, status = "no_page_read", 422
+    advice = "Each page's error says why; change the document or the model."
+
+
+class WaitTimeout(CasolaError):
+    """The work took longer than a synchronous request may wait; it goes on."""
+
+    code, status, retryable = "wait_timeout", 504, True
+    advice = "Poll the job by its request ID; do not send the document again."
+
+
+class ConfigurationError(CasolaError):
+    """A setting is wrong."""
+
+    code = "configuration"
+    advice = "'casola-ocr settings' lists every setting with its meaning."
+
+
+class ObjectNotFound(CasolaError):
+    """The store has no object with this key."""
+
+    code, status = "object_not_found", 404
+
+
+def error_by_code(code: str, detail: str) -> CasolaError:
+    """Rebuild an error that was stored by its code (a failed job's, a failed page's)."""
+    for cls in _walk(CasolaError):
+        if cls.code == code:
+            return cls(detail)
+    return CasolaError(detail)
+
+
+def all_errors() -> list[type[CasolaError]]:
+    """Every class of the tree in the order of its definition, the root first."""
+    return _walk(CasolaError)
+
+
+def _walk(cls: type[CasolaError]) -> list[type[CasolaError]]:
+    found = [cls]
+    for child in cls.__subclasses__():
+        found.extend(_walk(child))
+    return found

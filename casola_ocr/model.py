@@ -1,0 +1,259 @@
+"""The records of the domain: frozen, with the words of the glossary (docs/reference.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from ulid import ULID
+
+#: Version of the manifest and of the record; a reader refuses what is newer than itself.
+SCHEMA_VERSION = 1
+
+_REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
+_BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    #: Accepted; no attempt has begun.
+    QUEUED = "queued"
+    #: At least one attempt has begun.
+    PROCESSING = "processing"
+    #: Every page is terminal and at least one was read.
+    COMPLETED = "completed"
+    #: No page could be read.
+    FAILED = "failed"
+    #: Stopped by its owner; finished pages stay readable.
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class Lane(StrEnum):
+    """How urgent a job is."""
+
+    #: Somebody waits for it.
+    INTERACTIVE = "interactive"
+    #: Nobody waits.
+    BULK = "bulk"
+
+
+def new_request_id() -> str:
+    return f"req_{ULID()}"
+
+
+def new_batch_id() -> str:
+    return f"batch_{ULID()}"
+
+
+def is_request_id(text: str) -> bool:
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def is_batch_id(text: str) -> bool:
+    return _BATCH_ID.fullmatch(text) is not None
+
+
+def timestamp(milliseconds: int | None) -> str | None:
+    """Milliseconds since 1970 (UTC) as RFC 3339 with a Z."""
+    if milliseconds is None:
+        return None
+    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What to run and how: enough to run the job again when Redis is gone."""
+
+    request_id: str
+    tenant: str
+    #: Name that the client gave the file; data, never a path.
+    file_name: str
+    #: Media type found in the bytes; empty while the document is still a URL.
+    media_type: str
+    #: Where to download the document from; empty when the source is in the store.
+    url: str
+    #: What the client asked for: an engine's name or ``auto``.
+    model: str
+    #: The engine that reads the pages.
+    engine: str
+    language: str
+    lane: Lane
+    batch_id: str
+    #: Milliseconds since 1970.
+    created_at: int
+    version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read a stored manifest.
+
+        Raises:
+            ValueError: it is damaged, or written by a newer version.
+        """
+        values = json.loads(data)
+        if not isinstance(values, dict) or values.get("version", 0) > SCHEMA_VERSION:
+            raise ValueError("manifest of an unknown version")
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        known["lane"] = Lane(known.get("lane", Lane.BULK))
+        try:
+            return cls(**known)
+        except TypeError as error:
+            raise ValueError("manifest misses a field") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageCounts:
+    """Pages of a job; `total` is 0 until the document was opened."""
+
+    total: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobError:
+    """Why a job or a page failed: a code of `casola_ocr.errors` and a sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as its record tells it. Times are milliseconds since 1970."""
+
+    request_id: str
+    tenant: str
+    status: JobStatus
+    model: str
+    engine: str
+    language: str
+    file_name: str
+    media_type: str
+    lane: Lane
+    batch_id: str
+    pages: PageCounts
+    words: int | None
+    #: 0..1, or None when no engine gave one.
+    confidence: float | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    error: JobError | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public shape of a job, fixed by the API reference."""
+        base = f"/api/v1/jobs/{self.request_id}"
+        return {
+            "request_id": self.request_id,
+            "status": self.status.value,
+            "model": self.model,
+            "engine": self.engine,
+            "language": self.language,
+            "file_name": self.file_name,
+            "media_type": self.media_type or None,
+            "batch_id": self.batch_id or None,
+            "pages": asdict(self.pages),
+            "words": self.words,
+            "confidence": self.confidence,
+            "created_at": timestamp(self.created_at),
+            "started_at": timestamp(self.started_at),
+            "finished_at": timestamp(self.finished_at),
+            "error": asdict(self.error) if self.error else None,
+            "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events"},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Jobs that were submitted together."""
+
+    batch_id: str
+    tenant: str
+    created_at: int
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to run one step of a job until the lease runs out.
+
+    A step is ``prepare``, ``finish`` or a page number. `fence` grows with every claim of the
+    step; whatever is written with an older fence loses.
+    """
+
+    job: Job
+    step: str
+    attempt: int
+    fence: int
+
+    @property
+    def page(self) -> int:
+        return int(self.step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A word of a line.
+
+    `box` is x0, y0, x1, y1 in pixels of the page image, origin top left. `start` is the offset
+    of the word's first character in the text of its line.
+    """
+
+    text: str
+    confidence: float | None
+    start: int
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of text; `box` is x0, y0, x1, y1 in pixels of the page image, origin top left."""
+
+    text: str
+    confidence: float | None
+    box: tuple[int, int, int, int]
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageResult:
+    """What one attempt read on one page: the schema that every engine fills.
+
+    `width` and `height` are the pixels of the page image, turned as the reader sees it (EXIF
+    honoured). Confidences are 0..1, or None where the engine gives none.
+    """
+
+    page: int
+    width: int
+    height: int
+    text: str
+    words: int
+    confidence: float | None
+    #: 5th percentile of the words' confidences.
+    confidence_low: float | None
+    engine: str
+    engine_version: str
+    attempts: int
+    seconds: float
+    lines: tuple[Line, ...]
+    flags: tuple[str, ...] = ()
+    language: str | None = None
+    markdown: str | None = None
+    error: JobError | None = field(default=None)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()

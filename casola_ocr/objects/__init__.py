@@ -1,0 +1,73 @@
+"""The object store: where documents and results are kept.
+
+The port is `ObjectStore`; `directory` and `s3` implement it, `casola_ocr.testing` has one in
+memory; all pass the same contract tests (tests/integration/test_object_store_contract.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from casola_ocr.settings import Settings
+
+
+class ObjectStore(Protocol):
+    """A flat map from keys to bytes.
+
+    Every method may be called from any thread or greenlet, and again after a failure: all are
+    idempotent. Keys are made by `objects.keys`. Each raises `StoreUnavailable` when the store
+    cannot be reached, is full, or answers with an error that may pass.
+    """
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """Store the bytes; a reader sees the whole old or the whole new object, never a part.
+
+        When it returns the object survives the death of the process and of the machine, as far
+        as the medium does. A file object is read from its current position in bounded memory.
+        """
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+        """
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object's bytes in chunks of at most 1 MiB; opened before a chunk is asked for.
+
+        Raises:
+            ObjectNotFound: there is no such object (raised by the call, not by the iteration).
+        """
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Every key under `prefix` (which ends in ``/``), in order, in bounded memory."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove these objects; one that does not exist is no error."""
+
+    def check(self) -> None:
+        """Prove that an object can be written: for readiness and ``doctor``."""
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The store that the settings name. Makes no connection yet."""
+    url = urlsplit(settings.store_url)
+    if url.scheme == "file":
+        from casola_ocr.objects.directory import DirectoryStore
+
+        return DirectoryStore(Path(unquote(url.path)))
+
+    from casola_ocr.objects.s3 import S3Store
+
+    return S3Store(
+        bucket=url.netloc,
+        prefix=url.path.strip("/"),
+        endpoint_url=settings.s3_endpoint_url,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=settings.aws_secret_access_key.get_secret_value(),
+        region=settings.aws_region,
+    )

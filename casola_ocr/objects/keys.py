@@ -1,0 +1,75 @@
+"""Every key of the object store, in one place.
+
+Tenants and request IDs are checked before they come here (`tenants.valid_name`,
+`model.is_request_id`); the assertions below are the second lock.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+INFLIGHT_PREFIX = "inflight/"
+TENANTS_PREFIX = "tenants/"
+TOKENS_PREFIX = "tokens/"
+
+
+def _safe(part: str) -> str:
+    if not _SAFE.fullmatch(part):
+        raise ValueError("not a name that can be part of a key")
+    return part
+
+
+def tenant(name: str) -> str:
+    return f"{TENANTS_PREFIX}{_safe(name)}/tenant.json"
+
+
+def token(sha256_hex: str) -> str:
+    return f"{TOKENS_PREFIX}{_safe(sha256_hex)}.json"
+
+
+def job_prefix(tenant: str, request_id: str) -> str:
+    return f"{TENANTS_PREFIX}{_safe(tenant)}/jobs/{_safe(request_id)}/"
+
+
+def source(tenant: str, request_id: str) -> str:
+    return job_prefix(tenant, request_id) + "source"
+
+
+def manifest(tenant: str, request_id: str) -> str:
+    return job_prefix(tenant, request_id) + "manifest.json"
+
+
+def pages_prefix(tenant: str, request_id: str) -> str:
+    return job_prefix(tenant, request_id) + "pages/"
+
+
+def page_image(tenant: str, request_id: str, page: int) -> str:
+    return f"{pages_prefix(tenant, request_id)}{page:05}/image.png"
+
+
+def page_result(tenant: str, request_id: str, page: int, attempt: str) -> str:
+    """Key of one attempt's result; `attempt` is ``{attempt}-{fence}``, see docs/why.md."""
+    return f"{pages_prefix(tenant, request_id)}{page:05}/{_safe(attempt)}.json"
+
+
+def result(tenant: str, request_id: str) -> str:
+    return job_prefix(tenant, request_id) + "result.json"
+
+
+def text(tenant: str, request_id: str) -> str:
+    return job_prefix(tenant, request_id) + "text.txt"
+
+
+def inflight(request_id: str) -> str:
+    return INFLIGHT_PREFIX + _safe(request_id)
+
+
+_PAGE_RESULT = re.compile(r"pages/(\d+)/([0-9]+-[0-9]+)\.json$")
+
+
+def parse_page_result(key: str) -> tuple[int, str] | None:
+    """The page and the attempt of a page result's key; None for any other key."""
+    match = _PAGE_RESULT.search(key)
+    return (int(match[1]), match[2]) if match else None

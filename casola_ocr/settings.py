@@ -1,0 +1,265 @@
+"""The environment, parsed once into one frozen object.
+
+Every setting is ``CASOLA_<NAME>``; a secret can come from a file through ``CASOLA_<NAME>_FILE``.
+Values are parsed strictly: ``CASOLA_MAX_FILE_MB=2O`` stops the process with a sentence that names
+the setting. An empty value means the default. Nothing else in the project reads ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from casola_ocr.errors import ConfigurationError
+
+_PREFIX = "CASOLA_"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Immutable and safe to share between threads."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    host: str = Field("127.0.0.1", description="address on which the API listens")
+    port: int = Field(8080, ge=0, le=65535, description="port on which the API listens")
+    data_dir: Path = Field(Path("casola-data"), description="everything the embedded mode keeps")
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="redis://… for broker and records; empty = embedded Valkey"
+    )
+    valkey_port: int = Field(
+        0, ge=0, le=65535, description="port of the embedded Valkey; 0 = any free one"
+    )
+    object_store: str = Field(
+        "", description="s3://bucket/prefix or file:///folder; empty = a folder under data_dir"
+    )
+    s3_endpoint_url: str = Field("", description="address of an S3-compatible server")
+    aws_access_key_id: str = Field(
+        "", validation_alias=AliasChoices("AWS_ACCESS_KEY_ID", "aws_access_key_id"),
+        description="S3 access key; empty = boto3's own search",
+    )  # fmt: skip
+    aws_secret_access_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"),
+        description="S3 secret key; empty = boto3's own search",
+    )
+    aws_region: str = Field(
+        "", validation_alias=AliasChoices("AWS_REGION", "aws_region"),
+        description="S3 region; empty = boto3's own search",
+    )  # fmt: skip
+
+    engines: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="engines that this worker runs, comma separated; empty = installed CPU ones"
+    )
+    cpu_workers: int = Field(
+        default_factory=lambda: max(1, _cores() // 2),
+        ge=1,
+        le=512,
+        description="worker children that read pages on CPUs; default: half the cores",
+    )
+    cpu_threads: int = Field(
+        default_factory=lambda: min(2, _cores()),
+        ge=1,
+        le=256,
+        description="threads of each CPU worker child",
+    )
+    prepare_workers: int = Field(
+        2, ge=1, le=64, description="worker children that download and open documents"
+    )
+    api_workers: int = Field(1, ge=1, le=64, description="API processes")
+
+    max_file_mb: int = Field(20, ge=1, le=4096, description="largest file, in MB (1 MB = 1e6 B)")
+    max_files_per_request: int = Field(1000, ge=1, description="files of one multipart request")
+    max_pages: int = Field(5000, ge=1, description="pages of one document")
+    max_page_megapixels: int = Field(100, ge=1, description="largest page, in million pixels")
+    max_pending_pages: int = Field(
+        100_000, ge=1, description="pages waiting in the whole service before submits get 429"
+    )
+    max_pending_pages_per_tenant: int = Field(
+        50_000, ge=1, description="pages of one tenant waiting before its submits get 429"
+    )
+    window_pages: int = Field(
+        32, ge=1, description="pages of one job that may be in the queue at once"
+    )
+
+    sync_timeout_seconds: int = Field(
+        120, ge=1, le=3600, description="longest synchronous wait; the work goes on after it"
+    )
+    page_timeout_seconds: int = Field(
+        300, ge=1, description="longest time one attempt of one page may take"
+    )
+    lease_seconds: int = Field(
+        20, ge=2, description="a page whose worker is silent this long is given to another"
+    )
+    heartbeat_seconds: float = Field(
+        4.0, gt=0, description="how often a worker says that it is alive"
+    )
+    reconcile_seconds: float = Field(
+        2.0, gt=0, description="how often the reconciler looks for lost work"
+    )
+    max_attempts: int = Field(3, ge=1, le=20, description="attempts of one page")
+
+    fetch_timeout_seconds: int = Field(
+        60, ge=1, description="longest download of a client's URL, redirects included"
+    )
+    fetch_max_redirects: int = Field(3, ge=0, le=20, description="redirects of a client's URL")
+    fetch_allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="private networks (CIDR, comma separated) from which URLs may be downloaded",
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
+
+    @field_validator("engines", "fetch_allow_networks", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("fetch_allow_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @field_validator("object_store")
+    @classmethod
+    def _store_scheme(cls, value: str) -> str:
+        if value and not value.startswith(("s3://", "file:///")):
+            raise ValueError("must start with s3:// or file:///")
+        return value
+
+    @property
+    def max_file_bytes(self) -> int:
+        return self.max_file_mb * 1_000_000
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the API listens on this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def store_url(self) -> str:
+        """The object store as a URL, the default filled in."""
+        return self.object_store or (self.data_dir.resolve() / "objects").as_uri()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads ``NAME_FILE`` for every secret: the way containers hand out secrets."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        if field.annotation is not SecretStr:
+            return None, field_name, False
+        variable = variable_name(field_name) + "_FILE"
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise ConfigurationError(
+                f"{variable}: cannot read the file ({error.strerror})"
+            ) from error
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a setting's field."""
+    return field.upper() if field.startswith("aws_") else _PREFIX + field.upper()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` (a command's flags) win over it, ``None`` means unset.
+
+    Raises:
+        ConfigurationError: a value cannot be parsed; the detail names every such setting.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{variable_name(str(problem['loc'][0]).lower())}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(problems) from error
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, to start a child process with exactly these."""
+    values: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, tuple):
+            value = ",".join(value)
+        if value != "":
+            values[variable_name(name)] = str(value)
+    return values
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """One sentence for each ``CASOLA_*`` variable that no setting reads: mostly typing errors."""
+    known = {variable_name(name) for name in Settings.model_fields}
+    known |= {
+        variable_name(name) + "_FILE"
+        for name, field in Settings.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    found = []
+    for variable in sorted(environ):
+        if variable.startswith(_PREFIX) and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"{variable} is not a setting and was ignored{hint}")
+    return found

@@ -1,0 +1,38 @@
+"""The engine contract: what reads one page image."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from PIL import Image
+
+from casola_ocr.model import PageResult
+
+
+class Engine(Protocol):
+    """Reads page images, one at a time.
+
+    Process and threads: a CPU engine is made once in each prefork child, after the fork, and is
+    called from that child's main thread only; a second thread sends heartbeats meanwhile, so the
+    call must release the GIL while it computes. It uses at most the threads it was made with and
+    adds no parallelism of its own.
+
+    Image: RGB, 8 bit, turned as the reader sees it. It is not modified.
+
+    Result: boxes in pixels of that image, origin top left, x to the right, y downwards, clipped to
+    the image; confidences 0..1 or None, never a constant; lines in reading order.
+    `page`, `attempts` and `language` come from the caller.
+
+    Errors: `EngineFailed` when this page could not be read now (another attempt may);
+    `Unprocessable` when no attempt can read it. Any other exception is a bug; the worker reports it
+    as `EngineFailed` and logs it.
+    """
+
+    #: The name that clients send as `model`.
+    name: str
+    #: Version of the engine's code and weights, kept with every result.
+    version: str
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        """Read one page. `language` is an ISO 639-1 code or ``auto``."""
+        ...
