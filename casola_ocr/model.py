@@ -70,6 +70,13 @@ def timestamp(milliseconds: int | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def milliseconds(rfc3339: str | None) -> int | None:
+    """The inverse of `timestamp`."""
+    if rfc3339 is None:
+        return None
+    return round(datetime.fromisoformat(rfc3339).timestamp() * 1000)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What to run and how: enough to run the job again when Redis is gone."""
@@ -199,6 +206,8 @@ class Claim:
     step: str
     attempt: int
     fence: int
+    #: Pages whose image is in the store.
+    ready: int = 0
 
     @property
     def page(self) -> int:

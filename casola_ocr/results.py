@@ -1,0 +1,166 @@
+"""Joining page results into one: only the pages' text is held in memory, not their boxes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO
+
+from casola_ocr.errors import ObjectNotFound, error_by_code
+from casola_ocr.model import (
+    Job,
+    JobError,
+    JobStatus,
+    Lane,
+    PageCounts,
+    PageResult,
+    milliseconds,
+)
+from casola_ocr.objects import ObjectStore, keys
+
+#: Between the pages of a joined text.
+PAGE_BREAK = "\f"
+
+
+def winners(states: Mapping[int, str]) -> dict[int, str]:
+    """Page → the state of each page that is terminal (``d:…`` or ``f:…``)."""
+    return {page: state for page, state in states.items() if state[:2] in ("d:", "f:")}
+
+
+def page_json(store: ObjectStore, job: Job, page: int, state: str) -> bytes:
+    """The stored result of a terminal page; made up from its state where no attempt left one."""
+    attempt = state.split(":")[1]
+    try:
+        return store.get(keys.page_result(job.tenant, job.request_id, page, attempt))
+    except ObjectNotFound:
+        code = state.split(":")[2] if state.startswith("f:") else "internal_error"
+        return failed_page(
+            job, page, attempts=int(attempt.split("-")[0]), error=error_of(code)
+        ).to_json()
+
+
+def error_of(code: str, detail: str = "") -> JobError:
+    error = error_by_code(code, detail)
+    return JobError(code=code, detail=error.detail)
+
+
+def failed_page(job: Job, page: int, *, attempts: int, error: JobError) -> PageResult:
+    """The result of a page that could not be read."""
+    return PageResult(
+        page=page,
+        width=0,
+        height=0,
+        text="",
+        words=0,
+        confidence=None,
+        confidence_low=None,
+        engine=job.engine,
+        engine_version="",
+        attempts=attempts,
+        seconds=0.0,
+        lines=(),
+        flags=("failed",),
+        error=error,
+    )
+
+
+@dataclass
+class Assembly:
+    """The result of a job being joined; `words` and `confidence` are known when it was read."""
+
+    store: ObjectStore
+    job: Job
+    states: Mapping[int, str]
+    words: int = 0
+    #: Why the page failed, when the document has only one.
+    only_error: JobError | None = None
+    _texts: list[str] = field(default_factory=list)
+    _weighted: float = 0.0
+    _weights: int = 0
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean of the pages' confidences, weighted by their words."""
+        return round(self._weighted / self._weights, 4) if self._weights else None
+
+    def pages(self) -> Iterator[bytes]:
+        """Each terminal page's JSON, in the order of the pages."""
+        for page in sorted(self.states):
+            data = page_json(self.store, self.job, page, self.states[page])
+            values = json.loads(data)
+            self._texts.append(values["text"])
+            if values["error"] and self.job.pages.total == 1:
+                self.only_error = JobError(**values["error"])
+            self.words += values["words"]
+            if values["confidence"] is not None and values["words"]:
+                self._weighted += values["confidence"] * values["words"]
+                self._weights += values["words"]
+            yield data
+
+    def text(self) -> str:
+        """All pages' text, joined by form feeds."""
+        if not self._texts:
+            for _ in self.pages():
+                continue
+        return PAGE_BREAK.join(self._texts)
+
+    def chunks(self, job: Job | None = None) -> Iterator[bytes]:
+        """The body of ``/result``: the job, its page results, and the text."""
+        head = json.dumps((job or self.job).to_dict(), ensure_ascii=False)[:-1]
+        yield head.encode() + b',"page_results":['
+        for index, page in enumerate(self.pages()):
+            yield (b"," if index else b"") + page
+        yield b'],"text":' + json.dumps(self.text(), ensure_ascii=False).encode() + b"}"
+
+    def write(self, job: Job, pages: IO[bytes], out: IO[bytes]) -> None:
+        """Write the body whose page results were spooled to `pages` before, each on a line."""
+        head = json.dumps(job.to_dict(), ensure_ascii=False)[:-1]
+        out.write(head.encode() + b',"page_results":[')
+        for index, page in enumerate(pages):
+            out.write((b"," if index else b"") + page.rstrip(b"\n"))
+        out.write(b'],"text":' + json.dumps(self.text(), ensure_ascii=False).encode() + b"}")
+
+
+def assemble(store: ObjectStore, job: Job, states: Mapping[int, str]) -> Assembly:
+    return Assembly(store=store, job=job, states=states)
+
+
+def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
+    """A finished job whose record is gone, from its stored result."""
+    try:
+        values = json.loads(store.get(keys.result(tenant, request_id)))
+    except (ObjectNotFound, ValueError):
+        return None
+    error = values["error"]
+    return Job(
+        request_id=request_id,
+        tenant=tenant,
+        status=JobStatus(values["status"]),
+        model=values["model"],
+        engine=values["engine"],
+        language=values["language"],
+        file_name=values["file_name"],
+        media_type=values["media_type"] or "",
+        lane=Lane.BULK,
+        batch_id=values["batch_id"] or "",
+        pages=PageCounts(**values["pages"]),
+        words=values["words"],
+        confidence=values["confidence"],
+        created_at=milliseconds(values["created_at"]) or 0,
+        started_at=milliseconds(values["started_at"]),
+        finished_at=milliseconds(values["finished_at"]),
+        error=JobError(**error) if error else None,
+    )
+
+
+def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> bytes | None:
+    """A page of a finished job whose record is gone."""
+    try:
+        values = json.loads(store.get(keys.result(tenant, request_id)))
+    except ObjectNotFound:
+        return None
+    for result in values["page_results"]:
+        if result["page"] == page:
+            return json.dumps(result, ensure_ascii=False).encode()
+    return None

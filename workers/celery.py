@@ -1,0 +1,31 @@
+"""The Celery application of the workers and its settings, nothing else."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from casola_ocr.publisher import celery_settings
+from casola_ocr.settings import Settings
+
+#: Longest time that a worker child may take to load its engines and prove them.
+CHILD_START_SECONDS = 120
+#: A worker child that holds more than this is replaced after its page, in KiB.
+CHILD_MEMORY_KIB = 2_500_000
+
+
+def make_app(settings: Settings, queues: list[str]) -> Celery:
+    """An application that consumes `queues`."""
+    app = Celery("casola-workers")
+    app.conf.update(celery_settings(settings.redis_url.get_secret_value()))
+    app.conf.update(
+        task_queues=None,
+        task_create_missing_queues=True,
+        task_default_queue=queues[0],
+        worker_proc_alive_timeout=CHILD_START_SECONDS,
+        worker_max_memory_per_child=CHILD_MEMORY_KIB,
+        # The soft limit becomes a page's PageTimeout; the hard one kills a child stuck in C.
+        task_soft_time_limit=settings.page_timeout_seconds,
+        task_time_limit=settings.page_timeout_seconds + 15,
+    )
+    app.set_current()
+    return app

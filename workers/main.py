@@ -1,0 +1,77 @@
+"""Starting a worker: ``casola-ocr worker --role pages`` or ``--role prepare``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import structlog
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from casola_ocr import logs
+from casola_ocr.errors import ConfigurationError
+from casola_ocr.publisher import FINISH_QUEUE, PREPARE_QUEUE, engine_queues
+from casola_ocr.settings import Settings
+from workers import tasks
+from workers.celery import make_app
+from workers.engines import installed_engines
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings, role: str) -> None:
+    """Consume until SIGTERM. Blocks.
+
+    Raises:
+        ConfigurationError: no engine is installed, or the role is unknown.
+    """
+    logs.configure(settings)
+    if role == "pages":
+        engines = settings.engines or installed_engines()
+        if not engines:
+            raise ConfigurationError("No engine is installed; 'casola-ocr doctor' says more.")
+        queues = [queue for engine in engines for queue in engine_queues(engine)]
+        children = settings.cpu_workers
+        # Libraries below the engines start a thread per core each, unless told before the fork.
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(variable, str(settings.cpu_threads))
+    elif role == "prepare":
+        engines, queues, children = (), [PREPARE_QUEUE, FINISH_QUEUE], settings.prepare_workers
+    else:
+        raise ConfigurationError("The role is 'pages' or 'prepare'.")
+
+    app = make_app(settings, queues)
+    child: list[tasks.Child] = []
+    tasks.register(app, child)
+
+    def start(**_: object) -> None:
+        try:
+            child.append(tasks.start_child(settings, app, engines))
+        except Exception:
+            # Celery logs and goes on with a child that could do nothing.
+            log.exception("the worker child could not start", action="child_failed")
+            os._exit(70)
+
+    def stop(**_: object) -> None:
+        for running in child:
+            running.pulse.stop()
+
+    worker_process_init.connect(start, weak=False)
+    worker_process_shutdown.connect(stop, weak=False)
+    sys.exit(
+        app.worker_main(
+            [
+                "worker",
+                "--pool=prefork",
+                f"--concurrency={children}",
+                f"--queues={','.join(queues)}",
+                f"--hostname={role}-{os.getpid()}@{socket.gethostname()}",
+                f"--loglevel={'debug' if settings.log_level == 'debug' else 'warning'}",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "-Ofair",
+            ]
+        )
+    )
