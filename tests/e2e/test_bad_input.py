@@ -1,0 +1,151 @@
+"""Bad input gets a clear error with a code, at the right time, and the service goes on."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from casola_ocr.model import new_batch_id, new_request_id
+from casola_ocr.sample import sample_image
+from tests.e2e.conftest import RunningService
+from tests.pages import as_bytes, draw_page
+
+pytestmark = pytest.mark.e2e
+
+WAIT = {"Prefer": "wait=60"}
+
+
+@pytest.fixture
+def client(service: RunningService) -> Iterator[httpx.Client]:
+    with service.client() as made:
+        yield made
+        assert made.get("/readyz").status_code == 200, "the service must go on"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(side: int) -> bytes:
+    """A small PNG whose picture is side × side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = zlib.compress(b"\0" * 100_000)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 422, "empty_file"),
+        (b"just some text, not a picture", 415, "unsupported_format"),
+        (b"%PDF-1.7\n...", 415, "unsupported_format"),
+        (b"\x89PNG\r\n\x1a\n", 422, "damaged_document"),
+        (bomb(60_000), 422, "too_many_pixels"),
+        (sample_image() + b"\0" * 30_000_000, 413, "file_too_large"),
+    ],
+    ids=["empty", "text", "pdf", "cut-off-header", "bomb", "30-MB"],
+)
+def test_a_file_that_cannot_be_read_is_refused_at_once(
+    client: httpx.Client, content: bytes, status: int, code: str
+) -> None:
+    answer = client.post("/api/v1/jobs", files={"file": ("scan.png", content)})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["advice"]
+    assert "/" not in problem["detail"].replace("https://", "")
+
+
+def test_a_truncated_jpeg_fails_its_job_with_a_reason(client: httpx.Client) -> None:
+    whole = as_bytes(draw_page(["some text"] * 20, noise=0.2), "JPEG")
+    answer = client.post("/api/v1/jobs", files={"file": whole[: len(whole) // 2]}, headers=WAIT)
+    job = answer.json()
+    assert job["status"] == "failed"
+    assert job["error"]["code"] == "damaged_document"
+    assert job["pages"] == {"total": 1, "done": 0, "failed": 1}
+
+
+def test_one_bad_file_among_good_ones_refuses_the_submission_and_is_named(
+    client: httpx.Client,
+) -> None:
+    before = client.get("/api/v1/library?limit=1").json()["data"]
+    files = [("file", ("good.png", sample_image())), ("file", ("bad.png", b"hello"))]
+    answer = client.post("/api/v1/jobs", files=files)
+    assert answer.status_code == 415
+    assert "bad.png" in answer.json()["detail"]
+    assert client.get("/api/v1/library?limit=1").json()["data"] == before
+
+
+def test_a_request_without_a_file_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/api/v1/jobs", data={"model": "auto"}, files={"other": b"x"})
+    assert answer.status_code == 400
+    assert answer.json()["code"] in ("no_file", "malformed_request")
+    assert client.post("/api/v1/jobs", json={}).status_code == 400
+
+
+def test_malformed_json_and_a_wrong_content_type_are_refused(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/api/v1/jobs", content=b"{", headers=headers)
+    assert answer.status_code == 400
+    answer = client.post("/api/v1/jobs", content=b"x", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/jobs/{new_request_id()}",
+        "/api/v1/jobs/req_nonsense",
+        f"/api/v1/jobs/{new_request_id()}/result",
+        f"/api/v1/jobs/{new_request_id()}/pages/1",
+        f"/api/v1/batches/{new_batch_id()}",
+    ],
+)
+def test_an_unknown_id_is_not_found(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://169.254.169.254/latest/meta-data", "fetch_refused"),
+        ("http://10.0.0.1/a.png", "fetch_refused"),
+        ("http://[::1]/a.png", "fetch_refused"),
+        ("http://2852039166/a.png", "fetch_refused"),
+        ("file:///etc/passwd", "bad_url"),
+        ("ftp://example.org/a.png", "bad_url"),
+        ("http://user:secret@example.org/a.png", "bad_url"),
+        ("not a url", "bad_url"),
+        ("data:image/png;base64,????", "bad_data_url"),
+    ],
+)
+def test_a_url_that_must_not_be_downloaded_is_refused(
+    client: httpx.Client, url: str, code: str
+) -> None:
+    answer = client.post("/api/v1/jobs", json={"url": url})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["code"] == code
+
+
+def test_an_unknown_model_is_refused_with_the_live_ones(client: httpx.Client) -> None:
+    files = {"file": sample_image()}
+    answer = client.post("/api/v1/jobs", files=files, data={"model": "gpt-9"})
+    assert answer.status_code == 422
+    assert "pp-ocrv6" in answer.json()["detail"]
+    answer = client.post("/api/v1/jobs", files=files, data={"model": "deepseek-ocr-v2"})
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "engine_unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_host_name_that_is_not_this_machines_is_refused(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/library", headers={"Host": "rebound.example"})
+    assert answer.status_code == 403
