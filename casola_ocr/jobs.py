@@ -296,7 +296,7 @@ class Jobs:
         """The media type found in the bytes; empty for a URL."""
         try:
             if document.source is None:
-                validate_url(document.url, self._settings.fetch_allow_networks)
+                validate_url(document.url, allow_networks=self._settings.fetch_allow_networks)
                 return ""
             file = _as_file(document.source)
             size = file.seek(0, 2)

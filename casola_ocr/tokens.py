@@ -13,6 +13,7 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from casola_ocr.errors import NotFound, ObjectNotFound
@@ -106,11 +107,9 @@ class Tokens:
             self._any = (now + CACHE_SECONDS, answer)
         return answer
 
-    def _all(self) -> list[tuple[str, Token]]:
-        return [
-            (key, Token(**json.loads(self._store.get(key))))
-            for key in self._store.list(keys.TOKENS_PREFIX)
-        ]
+    def _all(self) -> Iterator[tuple[str, Token]]:
+        for key in self._store.list(keys.TOKENS_PREFIX):
+            yield key, Token(**json.loads(self._store.get(key)))
 
 
 def _digest(secret: str) -> str:

@@ -199,12 +199,13 @@ class Work:
         if single:
             opened(1)
             return
+        reader = documents.PageReader(BytesIO(data), media_type, max_pixels=max_pixels)
         for page in range(claim.ready + 1, total + 1):
             # A page that cannot be opened gets no image: its own attempt finds out and says why.
             with contextlib.suppress(DamagedDocument, TooManyPixels):
-                image = documents.open_page(BytesIO(data), media_type, page, max_pixels=max_pixels)
                 self._store.put(
-                    keys.page_image(job.tenant, job.request_id, page), documents.encode_page(image)
+                    keys.page_image(job.tenant, job.request_id, page),
+                    documents.encode_page(reader.page(page)),
                 )
             if not opened(page):
                 return

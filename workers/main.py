@@ -62,6 +62,7 @@ def run_worker(settings: Settings, role: str) -> None:
     sys.exit(
         app.worker_main(
             [
+                "--quiet",
                 "worker",
                 "--pool=prefork",
                 f"--concurrency={children}",

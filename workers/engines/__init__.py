@@ -1,0 +1,53 @@
+"""Which engines there are, which of them are installed, and how one is made.
+
+Engines are named here by import path, so that a worker imports only the one that it runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from casola_ocr.errors import ConfigurationError
+from workers.engines.base import Engine
+
+
+class EngineEntry(NamedTuple):
+    """Where an engine's class is, and the packages that it cannot run without."""
+
+    module: str
+    name: str
+    needs: tuple[str, ...]
+
+
+#: Engines that read on the CPU, by the name that clients send as `model`.
+CPU_ENGINES: dict[str, EngineEntry] = {
+    "pp-ocrv6": EngineEntry("workers.engines.ppocr", "PPOcrEngine", ("rapidocr", "onnxruntime")),
+}
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Return the names of the engines whose packages are installed."""
+    return tuple(
+        name
+        for name, entry in CPU_ENGINES.items()
+        if all(find_spec(package) is not None for package in entry.needs)
+    )
+
+
+def make_engine(name: str, threads: int) -> Engine:
+    """Make an engine with its weights loaded.
+
+    Raises:
+        ConfigurationError: there is no such engine, or it is not fully installed.
+    """
+    entry = CPU_ENGINES.get(name)
+    if entry is None:
+        known = ", ".join(sorted(CPU_ENGINES))
+        raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
+    missing = [package for package in entry.needs if find_spec(package) is None]
+    if missing:
+        raise ConfigurationError(f"The engine '{name}' needs the package {', '.join(missing)}.")
+    engine: Engine = getattr(import_module(entry.module), entry.name)(threads)
+    return engine

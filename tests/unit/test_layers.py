@@ -1,0 +1,70 @@
+"""Imports point one way: api → casola_ocr ← workers; and libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: Room → what must not be imported in it.
+FORBIDDEN = {
+    "casola_ocr": {"api", "workers", "tests", "benchmarks", "flask", "celery", "rapidocr",
+                   "onnxruntime", "torch", "vllm"},
+    "api": {"workers", "tests", "benchmarks", "rapidocr", "onnxruntime", "redis", "boto3", "torch"},
+    "workers": {"api", "tests", "benchmarks", "flask", "redis", "boto3"},
+}  # fmt: skip
+
+#: Libraries that exactly one file of the product may import.
+ONE_HOME = {
+    "redis": "casola_ocr/records/redis.py",
+    "boto3": "casola_ocr/objects/s3.py",
+    "rapidocr": "workers/engines/ppocr.py",
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    wrong = {
+        str(file.relative_to(ROOT)): sorted(found)
+        for file in files
+        if (found := FORBIDDEN[room] & set(imports(file)))
+    }
+    assert wrong == {}
+
+
+def test_each_backend_library_has_one_home() -> None:
+    for library, home in ONE_HOME.items():
+        users = [
+            str(file.relative_to(ROOT))
+            for room in FORBIDDEN
+            for file in (ROOT / room).rglob("*.py")
+            if library in set(imports(file))
+        ]
+        assert users == [home], library
+
+
+def test_only_settings_reads_the_environment() -> None:
+    # embedded hands the environment on to its children, the worker sets thread counts before the
+    # fork, and the command line looks for misspelt names.
+    allowed = {"casola_ocr/settings.py", "casola_ocr/cli.py", "workers/main.py"}
+    users = {
+        str(file.relative_to(ROOT))
+        for room in FORBIDDEN
+        for file in (ROOT / room).rglob("*.py")
+        if "os.environ" in file.read_text(encoding="utf-8")
+    }
+    assert {name for name in users if "embedded" not in name} <= allowed

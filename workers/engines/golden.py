@@ -1,0 +1,37 @@
+"""Proof that an engine reads, before it is given anybody's page."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+
+from PIL import Image
+
+from casola_ocr.errors import EngineFailed
+from casola_ocr.sample import sample_image, sample_text
+from workers.engines.base import Engine
+
+#: Part of the sample's words that must be found: an engine that works finds all of them, one
+#: with damaged or mismatched weights next to none; an engine may differ in a word or two.
+REQUIRED_WORDS = 0.8
+
+
+def prove(engine: Engine) -> float:
+    """Let the engine read the sample page; return the seconds that it took.
+
+    Raises:
+        EngineFailed: it could not read the page, or too few of its words.
+    """
+    with Image.open(io.BytesIO(sample_image())) as picture:
+        image = picture.convert("RGB")
+    start = time.perf_counter()
+    result = engine.read(image, page=1, attempt=1, language="en")
+    seconds = time.perf_counter() - start
+    truth = Counter(sample_text().casefold().split())
+    found = (truth & Counter(result.text.casefold().split())).total()
+    if found < REQUIRED_WORDS * truth.total():
+        raise EngineFailed(
+            f"{engine.name} found {found} of the {truth.total()} words of the sample page."
+        )
+    return seconds
