@@ -37,6 +37,7 @@ _FREE_ALIGNED = 0.4
 _FREE_DENSITY = 0.45
 #: So many rows of prose are a column whatever stands beside them (a side note next to tables).
 _PROSE_ROWS = 12
+_PROSE_FILL = 0.85
 #: Two rows stand on one height when their middles differ by no more than this part of a height.
 _ALIGNED_WITHIN = 0.25
 #: Width of a gutter at least, in heights of a line; the boxes' margins take most of a narrow one.
@@ -251,16 +252,13 @@ def _are_columns(cut: _Cut, height: float) -> bool:
     dense = [
         sum(piece.height for piece in column) >= _FREE_DENSITY * beside for column in (left, right)
     ]
-    if all(dense) and all(
-        width >= _FREE_WIDTH and fill >= _FREE_FILL for width, fill in shapes
-    ):
+    if not all(dense):
+        return False
+    if all(width >= _FREE_WIDTH and fill >= _FREE_FILL for width, fill in shapes):
         return True
     return any(
-        dense[side]
-        and len(column) >= _PROSE_ROWS
-        and shapes[side][0] >= _COLUMN_WIDTH
-        and shapes[side][1] >= _COLUMN_FILL
-        for side, column in enumerate((left, right))
+        len(column) >= _PROSE_ROWS and width >= _COLUMN_WIDTH and fill >= _PROSE_FILL
+        for column, (width, fill) in zip((left, right), shapes, strict=True)
     )
 
 

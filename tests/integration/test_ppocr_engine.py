@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from casola_ocr.errors import ConfigurationError, EngineFailed, Unprocessable
+from casola_ocr.model import PageResult
+from casola_ocr.sample import sample_image, sample_text
+from casola_ocr.text.counts import count_words
+from tests.pages import cer, draw_page, load_font
+from workers.engines import installed_engines, make_engine
+from workers.engines.base import Engine
+from workers.engines.golden import prove
+
+pytest.importorskip("rapidocr")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return make_engine("pp-ocrv6", 2)
+
+
+def read(engine: Engine, image: Image.Image) -> PageResult:
+    return engine.read(image, page=3, attempt=2, language="auto")
+
+
+def check_shape(result: PageResult) -> None:
+    """What holds for every page, whatever is on it."""
+    for line in result.lines:
+        for box in (line.box, *(word.box for word in line.words if word.box)):
+            assert 0 <= box[0] < box[2] <= result.width
+            assert 0 <= box[1] < box[3] <= result.height
+            assert all(type(value) is int for value in box)
+        assert line.confidence is not None and 0 <= line.confidence <= 1
+        at = 0
+        for word in line.words:
+            assert word.start >= at
+            at = word.start + len(word.text)
+            assert line.text[word.start : at] == word.text
+            assert word.confidence is None or 0 <= word.confidence <= 1
+        spoken = "".join(word.text for word in line.words)
+        assert spoken == "".join(line.text.split())
+    assert result.words == count_words(result.text)
+    assert json.loads(result.to_json())["words"] == result.words
+
+
+@pytest.fixture(scope="module")
+def sample(engine: Engine) -> PageResult:
+    with Image.open(io.BytesIO(sample_image())) as picture:
+        return read(engine, picture.convert("RGB"))
+
+
+def test_it_is_installed_and_named(engine: Engine) -> None:
+    assert "pp-ocrv6" in installed_engines()
+    assert engine.name == "pp-ocrv6"
+    assert engine.version.startswith("rapidocr 3.")
+    assert engine.version.endswith("PP-OCRv6 small")
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(ConfigurationError, match="pp-ocrv6"):
+        make_engine("telepathy", 1)
+
+
+def test_it_leaves_logging_to_the_service(engine: Engine) -> None:
+    assert logging.getLogger("RapidOCR").handlers == []
+
+
+def test_sample(sample: PageResult) -> None:
+    check_shape(sample)
+    truth, found = Counter(sample_text().split()), Counter(sample.text.split())
+    assert (truth & found).total() >= 0.95 * truth.total()
+    assert cer(sample_text(), sample.text) < 0.02
+    assert "Total: $250.00" in sample.text.splitlines()
+    assert (sample.width, sample.height) == (1000, 700)
+    assert (sample.page, sample.attempts, sample.language, sample.flags) == (3, 2, None, ())
+    assert sample.confidence is not None and sample.confidence > 0.9
+    assert sample.confidence_low is not None and sample.confidence_low <= sample.confidence
+    assert sample.seconds > 0
+
+
+def test_words_have_boxes_in_order_and_their_own_confidence(sample: PageResult) -> None:
+    words = [word for line in sample.lines for word in line.words]
+    assert all(word.box and word.confidence is not None for word in words)
+    for line in sample.lines:
+        lefts = [word.box[0] for word in line.words if word.box]
+        assert lefts == sorted(lefts)
+        for word in line.words:
+            assert word.box is not None
+            assert word.box[0] >= line.box[0] - 5 and word.box[2] <= line.box[2] + 5
+
+
+def test_a_smudged_word_is_the_unsure_one(engine: Engine) -> None:
+    # RapidOCR itself gives a word the confidence of the character with the word's number.
+    image = draw_page(["Clear words before the smudged thing"], font_size=40)
+    sure = read(engine, image)
+    assert [word.text for word in sure.lines[0].words][-1] == "thing"
+    left, top, right, bottom = sure.lines[0].words[-1].box or (0, 0, 0, 0)
+    draw = ImageDraw.Draw(image)
+    for x in range(left, right, 9):
+        draw.line((x, top, x + 6, bottom), fill="black", width=3)
+    words = [word for line in read(engine, image).lines for word in line.words]
+    first = words[0]
+    assert first.text == "Clear" and first.confidence is not None and first.confidence > 0.95
+    later = [word.confidence for word in words[5:] if word.confidence is not None]
+    assert not later or min(later) < first.confidence
+
+
+def test_prove(engine: Engine) -> None:
+    assert prove(engine) > 0
+
+
+def test_prove_refuses_an_engine_that_does_not_read(sample: PageResult) -> None:
+    class Blind:
+        name = "blind"
+        version = "0"
+
+        def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+            return replace(sample, text="Invoice #12345")
+
+    with pytest.raises(EngineFailed, match="blind"):
+        prove(Blind())
+
+
+def test_the_image_is_not_modified(engine: Engine) -> None:
+    image = draw_page(["Untouched"], width=500)
+    before = image.tobytes()
+    read(engine, image)
+    assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 400), (6, 6), (300, 300), (20, 1000), (3000, 40)])
+def test_nothing_to_read(engine: Engine, size: tuple[int, int]) -> None:
+    result = read(engine, Image.new("RGB", size, "white"))
+    check_shape(result)
+    assert (result.text, result.words, result.lines) == ("", 0, ())
+    assert (result.confidence, result.confidence_low) == (None, None)
+    assert result.flags == ("empty",)
+    assert (result.width, result.height) == size
+
+
+def test_a_strip_of_text_is_read_where_it_stands(engine: Engine) -> None:
+    image = Image.new("RGB", (3000, 60), "white")
+    ImageDraw.Draw(image).text((2200, 8), "Far right", "black", load_font("DejaVuSans", 40))
+    result = read(engine, image)
+    check_shape(result)
+    assert result.text == "Far right"
+    assert 2100 < result.lines[0].box[0] < 2300
+    assert result.seconds < 20
+
+
+@pytest.mark.parametrize("size", [(20000, 20), (20, 20000)])
+def test_a_strip_is_refused_for_good(engine: Engine, size: tuple[int, int]) -> None:
+    with pytest.raises(Unprocessable):
+        read(engine, Image.new("RGB", size, "white"))
+
+
+def test_a_failing_model_is_an_engine_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine, "_reader", fail)
+    with pytest.raises(EngineFailed) as caught:
+        read(engine, draw_page(["text"], width=300))
+    assert "memory" not in caught.value.detail
+
+
+def test_upside_down(engine: Engine) -> None:
+    image = draw_page(["Turned around"], width=600).rotate(180)
+    assert "Turned around" in read(engine, image).text
+
+
+def test_two_columns(engine: Engine) -> None:
+    image = Image.new("RGB", (1100, 420), "white")
+    draw = ImageDraw.Draw(image)
+    left = [
+        "The first column of this",
+        "page is read before the",
+        "second one, which is to",
+        "the right of it here.",
+    ]
+    right = [
+        "Now the second column is",
+        "read, after the first one",
+        "came to its end, as any",
+        "reader would do it too.",
+    ]
+    for x, rows in ((50, left), (600, right)):
+        for row, text in enumerate(rows):
+            draw.text((x, 50 + 60 * row), text, "black", load_font("DejaVuSans", 32))
+    result = read(engine, image)
+    check_shape(result)
+    assert cer("\n".join(left + right), result.text) < 0.03
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        # Measured: see benchmarks/accuracy.py; the limits leave some room for other processors.
+        ("receipt-005-en", 0.03),
+        ("form-001-en", 0.05),
+        ("multi-column-004-en", 0.05),
+        ("table-004-de", 0.03),
+        ("screenshot-003-ja", 0.02),
+    ],
+)
+def test_corpus(engine: Engine, corpus: Path, name: str, limit: float) -> None:
+    rows = (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    entry = next(row for row in map(json.loads, rows) if f"/{name}." in row["file"])
+    with Image.open(corpus / entry["file"]) as picture:
+        result = read(engine, ImageOps.exif_transpose(picture).convert("RGB"))
+    check_shape(result)
+    texts = [(corpus / entry["text"]).read_text(encoding="utf-8"), result.text]
+    texts = [text.replace("-\n", "") for text in texts]
+    if entry.get("case_insensitive"):
+        texts = [text.upper() for text in texts]
+    if entry["language"] in ("ja", "ko", "zh"):
+        texts = ["".join(text.split()) for text in texts]
+    assert cer(*texts) <= limit
