@@ -1,0 +1,23 @@
+"""The service that belongs to the running Flask application."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import current_app
+
+from casola_ocr.jobs import Jobs
+from casola_ocr.service import Service
+from casola_ocr.settings import Settings
+
+
+def service() -> Service:
+    return cast(Service, current_app.extensions["casola"])
+
+
+def jobs() -> Jobs:
+    return service().jobs
+
+
+def settings() -> Settings:
+    return service().settings

@@ -1,0 +1,211 @@
+"""fal's run and queue protocols for the app ``fal/ocr``.
+
+Shapes: fal.ai/docs (model-apis/inference/queue, model-apis/errors). `sync_mode` is ours: true
+waits for the text, false answers with the queue protocol's object at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, g, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from api.auth import authenticate, tenant
+from api.context import jobs, settings
+from api.dialects.common import document_from_url
+from api.problems import add_headers, from_http
+from casola_ocr.errors import CasolaError, MalformedRequest, NotFound, error_by_code
+from casola_ocr.jobs import Options
+from casola_ocr.model import Job, JobStatus, Lane, new_request_id
+
+blueprint = Blueprint("fal", __name__)
+blueprint.before_request(authenticate)
+
+log = structlog.get_logger(__name__)
+
+#: Our codes → fal's model error types; these blame the input and answer 422 with a list.
+INPUT_ERRORS = {
+    "bad_url": "file_download_error",
+    "fetch_refused": "file_download_error",
+    "fetch_failed": "file_download_error",
+    "fetch_timeout": "file_download_error",
+    "bad_data_url": "image_load_error",
+    "empty_file": "image_load_error",
+    "damaged_document": "image_load_error",
+    "too_many_pixels": "image_too_large",
+    "too_many_pages": "file_too_large",
+    "file_too_large": "file_too_large",
+    "unsupported_format": "unsupported_image_format",
+    "no_page_read": "image_load_error",
+}
+
+
+class InvalidInput(MalformedRequest):
+    """A field of the input is missing or wrong."""
+
+    status = 422
+
+    def __init__(self, field: str, message: str, kind: str):
+        super().__init__(message)
+        self.field, self.kind = field, kind
+
+
+@blueprint.post("/fal/ocr")
+def run() -> ResponseReturnValue:
+    body = _body()
+    job = _submit(body)
+    if not body.get("sync_mode", False):
+        return _queued(job)
+    job = jobs().wait(tenant(), job.request_id, settings().sync_timeout_seconds)
+    if not job.status.terminal:
+        return {"request_id": job.request_id, "status": job.status.value}, 202
+    return _output(job)
+
+
+@blueprint.post("/queue/fal/ocr")
+def submit() -> ResponseReturnValue:
+    return _queued(_submit(_body()))
+
+
+@blueprint.get("/queue/fal/ocr/requests/<request_id>/status")
+def status(request_id: str) -> ResponseReturnValue:
+    job = _get(request_id)
+    told: dict[str, Any] = {"request_id": request_id, **_urls(request_id)}
+    if job.status is JobStatus.QUEUED:
+        return {"status": "IN_QUEUE", "queue_position": 0, **told}, 202
+    told["logs"] = []
+    if not job.status.terminal:
+        return {"status": "IN_PROGRESS", **told}, 202
+    seconds = ((job.finished_at or 0) - (job.started_at or job.created_at)) / 1000
+    told["metrics"] = {"inference_time": seconds}
+    if job.status is not JobStatus.COMPLETED:
+        told["error"] = job.error.detail if job.error else "The request was cancelled."
+        told["error_type"] = _kind(job.error.code) if job.error else "client_cancelled"
+    return {"status": "COMPLETED", **told}
+
+
+@blueprint.get("/queue/fal/ocr/requests/<request_id>")
+@blueprint.get("/queue/fal/ocr/requests/<request_id>/response")
+def result(request_id: str) -> ResponseReturnValue:
+    job = _get(request_id)
+    if not job.status.terminal:
+        raise MalformedRequest("The request is still in progress.")
+    return _output(job)
+
+
+@blueprint.put("/queue/fal/ocr/requests/<request_id>/cancel")
+def cancel(request_id: str) -> ResponseReturnValue:
+    if _get(request_id).status.terminal:
+        return {"status": "ALREADY_COMPLETED"}, 400
+    jobs().cancel(tenant(), request_id)
+    return {"status": "CANCELLATION_REQUESTED"}, 202
+
+
+@blueprint.after_request
+def name_request(response: Response) -> Response:
+    # fal's clients read it from every response; its absence makes one of them retry.
+    response.headers["x-fal-request-id"] = g.get("fal_request_id") or new_request_id()
+    return response
+
+
+@blueprint.errorhandler(CasolaError)
+def failed(error: CasolaError) -> Response:
+    kind = _kind(error.code)
+    if isinstance(error, InvalidInput):
+        response = _invalid(error.detail, error.field, error.kind)
+    elif error.code in INPUT_ERRORS:
+        response = _invalid(error.detail, "image_url", kind)
+    else:
+        response = jsonify(detail=error.detail, message=error.detail, error_type=kind)
+        response.status_code = error.status
+        response.headers["X-Fal-Error-Type"] = kind
+    if error.retryable:
+        response.headers["X-Fal-Needs-Retry"] = "1"
+    add_headers(response, error)
+    return response
+
+
+@blueprint.errorhandler(HTTPException)
+def refused(error: HTTPException) -> Response:
+    return failed(from_http(error))
+
+
+@blueprint.errorhandler(Exception)
+def unexpected(error: Exception) -> Response:
+    log.error("a request failed unexpectedly", action="request_failed", exc_info=error)
+    return failed(CasolaError())
+
+
+def _body() -> dict[str, Any]:
+    values = request.get_json()
+    if not isinstance(values, dict):
+        raise MalformedRequest("The body is a JSON object.")
+    if "image_url" not in values:
+        raise InvalidInput("image_url", "Field required", "missing")
+    for field, kind in (("image_url", str), ("model", str), ("language", str)):
+        if field in values and not isinstance(values[field], kind):
+            raise InvalidInput(field, "Input should be a valid string", "string_type")
+    if not isinstance(values.get("sync_mode", False), bool):
+        raise InvalidInput("sync_mode", "Input should be a valid boolean", "bool_type")
+    return values
+
+
+def _submit(body: dict[str, Any]) -> Job:
+    document = document_from_url(body["image_url"], settings().max_file_bytes)
+    options = Options(
+        model=body.get("model", "auto"),
+        language=body.get("language", "auto"),
+        lane=Lane.INTERACTIVE,
+    )
+    (job,) = jobs().submit(tenant(), [document], options)
+    g.fal_request_id = job.request_id
+    return job
+
+
+def _get(request_id: str) -> Job:
+    g.fal_request_id = request_id if request_id.isascii() and request_id.isidentifier() else None
+    return jobs().get(tenant(), request_id)
+
+
+def _urls(request_id: str) -> dict[str, str]:
+    base = f"{request.host_url}queue/fal/ocr/requests/{request_id}"
+    return {
+        "response_url": base,
+        "status_url": f"{base}/status",
+        "cancel_url": f"{base}/cancel",
+    }
+
+
+def _queued(job: Job) -> ResponseReturnValue:
+    told = {"status": "IN_QUEUE", "request_id": job.request_id, "queue_position": 0}
+    return {**told, **_urls(job.request_id)}
+
+
+def _output(job: Job) -> ResponseReturnValue:
+    if job.status is JobStatus.COMPLETED:
+        text = jobs().text(tenant(), job.request_id)
+        return {"request_id": job.request_id, "status": "completed", "text": text}
+    if job.error is None:
+        raise NotFound("The request was cancelled.")
+    raise error_by_code(job.error.code, job.error.detail)
+
+
+def _kind(code: str) -> str:
+    fal = {
+        "too_busy": "concurrent_requests_limit",
+        "unavailable": "runner_scheduling_failure",
+        "engine_unavailable": "runner_scheduling_failure",
+        "internal_error": "internal_error",
+    }
+    return INPUT_ERRORS.get(code) or fal.get(code, code)
+
+
+def _invalid(message: str, field: str, kind: str) -> Response:
+    response = jsonify(
+        detail=[{"loc": ["body", field], "msg": message, "type": kind}], message=message
+    )
+    response.status_code = 422
+    return response

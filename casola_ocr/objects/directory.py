@@ -1,0 +1,187 @@
+"""The object store as a folder: for one machine.
+
+A put writes a temporary file in the same file system, syncs it, renames it over the old one and
+syncs the folder: a reader sees the old bytes or the new ones, and what was put survives a crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from casola_ocr.errors import ObjectNotFound, StoreUnavailable
+
+#: Temporary files of a process that died are removed when they are this old.
+STALE_SECONDS = 3600
+CHUNK_BYTES = 1024 * 1024
+#: A put that always meets a concurrent delete gives up after this many tries.
+MOVE_TRIES = 50
+_TMP = ".tmp"
+
+
+class DirectoryStore:
+    """Keys are relative paths below `root`. Safe to share between threads and processes."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._temporary = root / _TMP
+        self._swept = False
+        self._lock = threading.Lock()
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        path = self._path(key)
+        with _translated():
+            self._sweep()
+            temporary = self._temporary / uuid4().hex
+            try:
+                with temporary.open("xb") as file:
+                    if isinstance(data, bytes):
+                        file.write(data)
+                    else:
+                        shutil.copyfileobj(data, file, CHUNK_BYTES)
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._move(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        with _translated():
+            return self._path(key).read_bytes()
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        with _translated():
+            file = self._path(key).open("rb")
+        return _chunks(file)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        if not prefix.endswith("/"):
+            raise ValueError("a prefix ends in '/'")
+        yield from self._walk(self._path(prefix.rstrip("/")), prefix)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with _translated():
+                try:
+                    path.unlink(missing_ok=True)
+                except NotADirectoryError:
+                    continue
+                self._prune(path.parent)
+
+    def check(self) -> None:
+        # Not synced: readiness asks often and needs to know only whether a write would succeed.
+        with _translated():
+            self._sweep()
+            probe = self._temporary / uuid4().hex
+            try:
+                probe.write_bytes(b"casola")
+            finally:
+                probe.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == _TMP:
+            raise ValueError("not a key")
+        return self._root.joinpath(*parts)
+
+    def _move(self, temporary: Path, path: Path) -> None:
+        # A concurrent delete may remove an empty folder at any moment before the move.
+        for left in reversed(range(MOVE_TRIES)):
+            try:
+                self._make_folder(path.parent)
+                temporary.replace(path)
+                return
+            except FileNotFoundError:
+                if not left:
+                    raise
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+    def _prune(self, folder: Path) -> None:
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+        with _translated():
+            try:
+                with os.scandir(folder) as entries:
+                    # A folder sorts as its name with the slash that its keys have.
+                    names = sorted(
+                        entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+                        for entry in entries
+                    )
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        for name in names:
+            if name == f"{_TMP}/":
+                continue
+            if name.endswith("/"):
+                yield from self._walk(folder / name[:-1], prefix + name)
+            else:
+                yield prefix + name
+
+    def _sweep(self) -> None:
+        """Make the folder for temporary files and remove what a dead process left, once."""
+        if self._swept and self._temporary.is_dir():
+            return
+        with self._lock:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            oldest = time.time() - STALE_SECONDS
+            with os.scandir(self._temporary) as entries:
+                for entry in entries:
+                    try:
+                        if entry.stat().st_mtime < oldest:
+                            Path(entry.path).unlink(missing_ok=True)
+                    except FileNotFoundError:
+                        continue
+            self._swept = True
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file, _translated():
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        # Everything in it was deleted meanwhile; there is nothing left to make durable.
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ObjectNotFound() from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        detail = "The object store's disk is full." if full else None
+        raise StoreUnavailable(detail, retry_after_seconds=30 if full else 5) from error

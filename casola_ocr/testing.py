@@ -1,0 +1,88 @@
+"""Fakes for tests, ours and our users': an object store in memory and an engine from a script.
+
+The store passes the same contract tests as the real ones. There is no fake of the records: their
+logic is Lua, and a real Valkey starts in a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from PIL import Image
+
+from casola_ocr.errors import ObjectNotFound, StoreUnavailable
+from casola_ocr.model import Line, PageResult
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class MemoryStore:
+    """An `ObjectStore` in memory; `fail_with` makes every call fail, like an outage."""
+
+    def __init__(self) -> None:
+        self.fail_with: StoreUnavailable | None = None
+        self._objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        self.check()
+        content = data if isinstance(data, bytes) else data.read()
+        with self._lock:
+            self._objects[key] = content
+
+    def get(self, key: str) -> bytes:
+        self.check()
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise ObjectNotFound() from None
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        content = self.get(key)
+        return (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        self.check()
+        with self._lock:
+            found = sorted(key for key in self._objects if key.startswith(prefix))
+        return iter(found)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self.check()
+        with self._lock:
+            for key in keys:
+                self._objects.pop(key, None)
+
+    def check(self) -> None:
+        if self.fail_with is not None:
+            raise self.fail_with
+
+
+class ScriptedEngine:
+    """An engine that answers every page with the same text, without looking at it."""
+
+    def __init__(self, name: str = "pp-ocrv6", text: str = "text", version: str = "scripted"):
+        self.name = name
+        self.version = version
+        self._text = text
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        box = (0, 0, image.width, image.height)
+        lines = tuple(Line(text=line, confidence=0.9, box=box) for line in self._text.splitlines())
+        return PageResult(
+            page=page,
+            width=image.width,
+            height=image.height,
+            text=self._text,
+            words=len(self._text.split()),
+            confidence=0.9,
+            confidence_low=0.9,
+            engine=self.name,
+            engine_version=self.version,
+            attempts=attempt,
+            seconds=0.0,
+            lines=lines,
+            language=None if language == "auto" else language,
+        )

@@ -1,0 +1,207 @@
+"""Every object store keeps the same contract: in memory, a folder, a real S3 server."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from casola_ocr.errors import CasolaError, ObjectNotFound, StoreUnavailable
+from casola_ocr.objects import ObjectStore
+from casola_ocr.objects.directory import DirectoryStore
+from casola_ocr.objects.s3 import S3Store
+from casola_ocr.testing import MemoryStore
+from tests.conftest import S3Server
+
+
+@pytest.fixture(params=["memory", "directory", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "objects")
+    server: S3Server = request.getfixturevalue("s3_server")
+    return s3_store(server, prefix=f"run/{tmp_path.name}")
+
+
+def s3_store(server: S3Server, **changes: str) -> S3Store:
+    values = {
+        "bucket": server.bucket,
+        "endpoint_url": server.endpoint_url,
+        "access_key_id": server.access_key_id,
+        "secret_access_key": server.secret_access_key,
+    }
+    return S3Store(**(values | changes))
+
+
+def test_what_was_put_can_be_got(store: ObjectStore) -> None:
+    store.put("a/b/c.json", b"{}")
+    assert store.get("a/b/c.json") == b"{}"
+
+
+def test_a_put_replaces_the_whole_object(store: ObjectStore) -> None:
+    store.put("a/x", b"a longer text")
+    store.put("a/x", b"short")
+    assert store.get("a/x") == b"short"
+
+
+def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
+    store.put("a/empty", b"")
+    assert store.get("a/empty") == b""
+    assert list(store.list("a/")) == ["a/empty"]
+
+
+def test_a_missing_object_is_told_before_the_first_chunk(store: ObjectStore) -> None:
+    store.put("a/x", b"1")
+    for key in ("a/y", "a", "a/x/z"):
+        with pytest.raises(ObjectNotFound):
+            store.get(key)
+        with pytest.raises(ObjectNotFound):
+            store.stream(key)
+
+
+def test_a_large_file_is_put_and_streamed_in_chunks(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 48_000  # 12 MB
+    file = BytesIO(content)
+    store.put("big/file", file)
+    assert not file.closed
+    chunks = list(store.stream("big/file"))
+    assert max(map(len, chunks)) <= 1024 * 1024
+    assert b"".join(chunks) == content
+
+
+def test_a_list_is_in_order_and_knows_no_siblings(store: ObjectStore) -> None:
+    keys = ["a/b/2", "a/b/1", "a/b-c/1", "a/b.d", "ab/1", "a/b/1/deep"]
+    for key in keys:
+        if key != "a/b/1/deep":
+            store.put(key, b"x")
+    assert list(store.list("a/")) == ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2"]
+    assert list(store.list("a/b/")) == ["a/b/1", "a/b/2"]
+    assert list(store.list("none/")) == []
+
+
+def test_many_objects_are_listed_and_deleted(store: ObjectStore) -> None:
+    keys = [f"many/{n:05}" for n in range(1100)]
+    threads = [
+        threading.Thread(target=lambda part: [store.put(k, b"x") for k in part], args=(part,))
+        for part in (keys[::3], keys[1::3], keys[2::3])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(store.list("many/")) == keys
+    store.delete(iter(keys))
+    assert list(store.list("many/")) == []
+
+
+def test_deleting_what_is_not_there_is_no_error(store: ObjectStore) -> None:
+    store.put("a/x", b"1")
+    store.delete(["a/x", "a/x", "nothing/here"])
+    store.delete([])
+    with pytest.raises(ObjectNotFound):
+        store.get("a/x")
+
+
+def test_writers_of_one_key_never_leave_a_mixture(store: ObjectStore) -> None:
+    bodies = [bytes([letter]) * 300_000 for letter in b"abc"]
+
+    def write(body: bytes) -> None:
+        for _ in range(5):
+            store.put("race/x", body)
+
+    threads = [threading.Thread(target=write, args=(body,)) for body in bodies]
+    for thread in threads:
+        thread.start()
+    seen = {store.get("race/x") for _ in range(5) if _exists(store, "race/x")}
+    for thread in threads:
+        thread.join()
+    assert seen | {store.get("race/x")} <= set(bodies)
+
+
+def _exists(store: ObjectStore, key: str) -> bool:
+    try:
+        store.get(key)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def test_a_store_that_works_passes_its_check_and_leaves_nothing(store: ObjectStore) -> None:
+    store.check()
+    assert list(store.list(".check/") if not isinstance(store, DirectoryStore) else []) == []
+
+
+def test_a_crash_in_the_middle_of_a_put_leaves_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/x", b"old")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.put("a/x", b"new")
+    monkeypatch.undo()
+    assert store.get("a/x") == b"old"
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+def test_a_full_disk_is_told_without_a_path_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreUnavailable, match="full") as caught:
+        store.put("a/x", b"new")
+    monkeypatch.undo()
+    assert str(tmp_path) not in caught.value.detail
+    assert list(store.list("a/")) == []
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a//b", ".tmp/x", "a/\0"])
+def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        DirectoryStore(tmp_path / "objects").put(key, b"x")
+
+
+def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    errors: list[CasolaError] = []
+
+    def churn(name: str) -> None:
+        try:
+            for _ in range(100):
+                store.put(f"shared/deep/{name}", b"x")
+                store.delete([f"shared/deep/{name}"])
+        except CasolaError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=churn, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+@pytest.mark.s3
+def test_an_s3_server_that_is_not_there_is_one_clear_error(s3_server: S3Server) -> None:
+    gone = s3_store(s3_server, endpoint_url="http://127.0.0.1:1")
+    with pytest.raises(StoreUnavailable) as caught:
+        gone.put("a/x", b"1")
+    assert "127.0.0.1" not in caught.value.detail
+    forbidden = s3_store(s3_server, secret_access_key="wrong")
+    with pytest.raises(StoreUnavailable) as caught:
+        forbidden.get("a/x")
+    assert s3_server.bucket not in caught.value.detail
