@@ -25,6 +25,8 @@ from pydantic_settings import (
 from casola_ocr.errors import ConfigurationError
 
 _PREFIX = "CASOLA_"
+#: Read by the command line, not a setting of the service.
+_OTHER = {"CASOLA_TOKEN"}
 
 
 def _cores() -> int:
@@ -250,7 +252,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """One sentence for each ``CASOLA_*`` variable that no setting reads: mostly typing errors."""
-    known = {variable_name(name) for name in Settings.model_fields}
+    known = {variable_name(name) for name in Settings.model_fields} | _OTHER
     known |= {
         variable_name(name) + "_FILE"
         for name, field in Settings.model_fields.items()

@@ -1,0 +1,323 @@
+"""The command line: ``casola-ocr …``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from casola_ocr import __version__
+from casola_ocr.errors import CasolaError, ConfigurationError
+from casola_ocr.settings import load_settings, unknown_variables, variable_name
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn images and documents into text, on machines of your own. "
+    "Every setting is a CASOLA_* variable: see 'casola-ocr settings'.",
+)
+tenants_app = typer.Typer(no_args_is_help=True, help="Who owns jobs and a library.")
+tokens_app = typer.Typer(no_args_is_help=True, help="Secrets with which clients name a tenant.")
+app.add_typer(tenants_app, name="tenants")
+app.add_typer(tokens_app, name="tokens")
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+#: Seconds that `read` waits with one request before it asks again.
+READ_WAIT_SECONDS = 60
+
+DataDir = Annotated[Path | None, typer.Option(help="everything that is kept [CASOLA_DATA_DIR]")]
+
+
+def main() -> None:
+    """Run a command; an error of ours is one sentence and what to do, never a stack trace."""
+    try:
+        app()
+    except CasolaError as error:
+        errors.print(f"error: {error.detail}", markup=False, soft_wrap=True)
+        errors.print(error.advice, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="address of the API [CASOLA_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="port of the API [CASOLA_PORT]")] = None,
+    data_dir: DataDir = None,
+    cpu_workers: Annotated[
+        int | None, typer.Option(help="children that read pages [CASOLA_CPU_WORKERS]")
+    ] = None,
+    cpu_threads: Annotated[
+        int | None, typer.Option(help="threads of each [CASOLA_CPU_THREADS]")
+    ] = None,
+    api_workers: Annotated[
+        int | None, typer.Option(help="API processes [CASOLA_API_WORKERS]")
+    ] = None,
+) -> None:
+    """Run everything on this machine: Valkey, workers, reconciler and API."""
+    from casola_ocr.embedded import serve as run
+
+    settings = load_settings(
+        host=host, port=port, data_dir=data_dir, cpu_workers=cpu_workers,
+        cpu_threads=cpu_threads, api_workers=api_workers,
+    )  # fmt: skip
+    for sentence in unknown_variables(os.environ):
+        errors.print(f"warning: {sentence}", markup=False)
+    raise typer.Exit(run(settings))
+
+
+@app.command()
+def worker(
+    role: Annotated[str, typer.Option(help="'pages' reads pages, 'prepare' opens documents")],
+) -> None:
+    """Run one worker until SIGTERM."""
+    _module("workers.main").run_worker(load_settings(), role)
+
+
+@app.command()
+def reconcile() -> None:
+    """Run the reconciler until SIGTERM: it publishes lost work again."""
+    _module("workers.reconcile").run(load_settings())
+
+
+@app.command()
+def api() -> None:
+    """Run the HTTP API under gunicorn until SIGTERM."""
+    from casola_ocr.embedded import require_token_off_loopback
+
+    settings = load_settings()
+    require_token_off_loopback(settings)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    arguments = [
+        sys.executable, "-m", "gunicorn", "api.app:wsgi()",
+        "--bind", f"{host}:{settings.port}",
+        "--workers", str(settings.api_workers),
+        "--worker-class", "gevent",
+        "--worker-connections", "2000",
+        "--timeout", str(settings.sync_timeout_seconds + 60),
+        "--graceful-timeout", "10",
+        "--keep-alive", "75",
+        "--log-level", "warning",
+        "--no-control-socket",
+    ]  # fmt: skip
+    if Path("/dev/shm").is_dir():  # noqa: S108 - gunicorn's heartbeat files must not meet a disk
+        arguments += ["--worker-tmp-dir", "/dev/shm"]  # noqa: S108 - the same
+    os.execv(sys.executable, arguments)  # noqa: S606 - gunicorn takes this process over
+
+
+@app.command()
+def read(
+    files: Annotated[list[Path], typer.Argument(help="pictures of pages", exists=True)],
+    server: Annotated[str | None, typer.Option(help="address of a running server")] = None,
+    model: Annotated[str, typer.Option(help="an engine, or auto")] = "auto",
+    language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="print the whole result")] = False,
+    token: Annotated[str, typer.Option(envvar="CASOLA_TOKEN", help="token of a tenant")] = "",
+) -> None:
+    """Read documents on a running server and print their text."""
+    import httpx
+
+    settings = load_settings()
+    base = (server or f"http://{settings.host}:{settings.port}").rstrip("/")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    failed = 0
+    with httpx.Client(base_url=base, headers=headers, timeout=READ_WAIT_SECONDS + 30) as client:
+        for file in files:
+            if len(files) > 1 and not as_json:
+                errors.print(f"== {file}", markup=False)
+            try:
+                result = _read(client, file, {"model": model, "language": language})
+            except httpx.TransportError:
+                errors.print(
+                    f"error: no server answers at {base}. Start one with 'casola-ocr serve', "
+                    "or name one with --server.", markup=False, soft_wrap=True,
+                )  # fmt: skip
+                raise typer.Exit(3) from None
+            if result.get("status") == "completed":
+                text = json.dumps(result, ensure_ascii=False) if as_json else result["text"]
+                sys.stdout.write(text + "\n")
+            else:
+                failed += 1
+                error = result.get("error") or result
+                detail = error.get("detail") or result.get("status")
+                errors.print(f"error: {file}: {detail}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _read(client: Any, file: Path, options: dict[str, str]) -> dict[str, Any]:
+    wait = {"Prefer": f"wait={READ_WAIT_SECONDS}"}
+    with file.open("rb") as source:
+        answer = client.post(
+            "/api/v1/jobs", files={"file": (file.name, source)}, data=options, headers=wait
+        )
+    body: dict[str, Any] = answer.json()
+    while answer.status_code == 202:
+        request_id = body["request_id"]
+        client.get(f"/api/v1/jobs/{request_id}", params={"wait": READ_WAIT_SECONDS})
+        answer = client.get(f"/api/v1/jobs/{request_id}/result")
+        body = answer.json()
+    return body
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation, one line each, with what to do."""
+    import httpx
+
+    from casola_ocr.service import Service
+
+    settings = load_settings()
+    service = Service.open(settings)
+    base = f"http://{settings.host}:{settings.port}"
+
+    def python() -> str:
+        return f"Python {sys.version.split()[0]}, casola-ocr {__version__}"
+
+    def redis() -> str:
+        if not settings.redis_url.get_secret_value():
+            return "Redis: 'casola-ocr serve' starts its own Valkey"
+        found = service.records.info()
+        if found["maxmemory-policy"] != "noeviction":
+            raise ConfigurationError("Redis may evict queues: set maxmemory-policy noeviction.")
+        if found["appendonly"] != "yes":
+            raise ConfigurationError("Redis forgets its data when it dies: set appendonly yes.")
+        return f"Redis or Valkey {found['version']}"
+
+    def store() -> str:
+        service.store.check()
+        return "object store: an object was written and removed"
+
+    def engines() -> str:
+        installed: tuple[str, ...] = _module("workers.engines").installed_engines()
+        if not installed:
+            raise ConfigurationError("No engine is installed: pip install casola-ocr again.")
+        return f"engines installed: {', '.join(installed)}"
+
+    def variables() -> str:
+        if unknown := unknown_variables(os.environ):
+            raise ConfigurationError("; ".join(unknown))
+        return "settings: every CASOLA_* variable is known"
+
+    def server() -> str:
+        try:
+            answer = httpx.get(f"{base}/readyz", timeout=5)
+        except httpx.TransportError:
+            return f"server: none answers at {base}; 'casola-ocr serve' starts one"
+        parts = answer.json()["parts"].values()
+        if missing := [part["detail"] for part in parts if not part["ready"]]:
+            raise ConfigurationError(" ".join(missing))
+        return f"server: ready at {base}"
+
+    checks: list[Callable[[], str]] = [python, redis, store, engines, variables, server]
+    failed = False
+    for check in checks:
+        try:
+            console.print(f"✓ {check()}", markup=False, soft_wrap=True)
+        except CasolaError as error:
+            failed = True
+            console.print(f"✗ {check.__name__}: {error.detail}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def recover() -> None:
+    """Register every unfinished job that Redis does not know, from its manifest."""
+    from casola_ocr.service import Service
+
+    settings = load_settings()
+    if not settings.redis_url.get_secret_value():
+        raise ConfigurationError(
+            "CASOLA_REDIS_URL is not set. A server started by 'casola-ocr serve' recovers by "
+            "itself, at its start and whenever its Valkey was wiped."
+        )
+    console.print(f"{Service.open(settings).recover()} unfinished jobs were registered again")
+
+
+@app.command()
+def settings() -> None:
+    """List every setting with its value (secrets masked) and meaning."""
+    found = load_settings()
+    table = Table("variable", "value", "meaning", box=None)
+    for name, field in type(found).model_fields.items():
+        value = getattr(found, name)
+        if isinstance(value, SecretStr):
+            value = "********" if value.get_secret_value() else ""
+        elif isinstance(value, tuple):
+            value = ",".join(value)
+        table.add_row(variable_name(name), str(value), field.description or "")
+    console.print(table)
+
+
+@tenants_app.command("create")
+def tenants_create(name: str) -> None:
+    """Make a tenant."""
+    _service().tenants.create(name)
+    console.print(f"tenant {name} was made", markup=False)
+
+
+@tenants_app.command("list")
+def tenants_list() -> None:
+    """List the tenants."""
+    for name in _service().tenants.list():
+        console.print(name, markup=False)
+
+
+@tokens_app.command("create")
+def tokens_create(
+    tenant: Annotated[str, typer.Option(help="whose token")],
+    label: Annotated[str, typer.Option(help="what it is for")] = "",
+) -> None:
+    """Make a token; its secret is shown now and never again."""
+    service = _service()
+    if not service.tenants.exists(tenant):
+        raise ConfigurationError(
+            "There is no such tenant; 'casola-ocr tenants create NAME' makes one."
+        )
+    secret, token = service.tokens.create(tenant, label)
+    errors.print(f"token {token.id} of tenant {tenant}; keep it, it is not shown again:",
+                 markup=False)  # fmt: skip
+    sys.stdout.write(secret + "\n")
+
+
+@tokens_app.command("list")
+def tokens_list(tenant: Annotated[str | None, typer.Option(help="only whose")] = None) -> None:
+    """List tokens by their IDs."""
+    for token in _service().tokens.list(tenant):
+        state = "revoked" if token.revoked_at else "valid"
+        made = time.strftime("%Y-%m-%d", time.gmtime(token.created_at / 1000))
+        console.print(f"{token.id}  {token.tenant}  {state}  {made}  {token.label}", markup=False)
+
+
+@tokens_app.command("revoke")
+def tokens_revoke(token_id: str) -> None:
+    """End a token's life; running API processes notice within seconds."""
+    _service().tokens.revoke(token_id)
+    console.print(f"token {token_id} was revoked", markup=False)
+
+
+def _service() -> Any:
+    from casola_ocr.service import Service
+
+    return Service.open(load_settings())
+
+
+def _module(name: str) -> Any:
+    """A module of a room that the domain must not import: only a command reaches it, by name."""
+    import importlib
+
+    return importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    main()
