@@ -44,7 +44,10 @@ class ObjectStore(Protocol):
         """
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Every key under `prefix` (which ends in ``/``), in order, in bounded memory."""
+        """Every key under `prefix` (which ends in ``/``), in bounded memory.
+
+        The order is the store's own: not every S3 server sorts by bytes.
+        """
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove these objects; one that does not exist is no error."""

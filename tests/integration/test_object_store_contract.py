@@ -51,7 +51,7 @@ def test_a_put_replaces_the_whole_object(store: ObjectStore) -> None:
 def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     store.put("a/empty", b"")
     assert store.get("a/empty") == b""
-    assert list(store.list("a/")) == ["a/empty"]
+    assert sorted(store.list("a/")) == ["a/empty"]
 
 
 def test_a_missing_object_is_told_before_the_first_chunk(store: ObjectStore) -> None:
@@ -73,13 +73,11 @@ def test_a_large_file_is_put_and_streamed_in_chunks(store: ObjectStore) -> None:
     assert b"".join(chunks) == content
 
 
-def test_a_list_is_in_order_and_knows_no_siblings(store: ObjectStore) -> None:
-    keys = ["a/b/2", "a/b/1", "a/b-c/1", "a/b.d", "ab/1", "a/b/1/deep"]
-    for key in keys:
-        if key != "a/b/1/deep":
-            store.put(key, b"x")
-    assert list(store.list("a/")) == ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2"]
-    assert list(store.list("a/b/")) == ["a/b/1", "a/b/2"]
+def test_a_list_holds_what_is_below_its_prefix_and_no_siblings(store: ObjectStore) -> None:
+    for key in ("a/b/2", "a/b/1", "a/b-c/1", "a/b.d", "ab/1"):
+        store.put(key, b"x")
+    assert sorted(store.list("a/")) == ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2"]
+    assert sorted(store.list("a/b/")) == ["a/b/1", "a/b/2"]
     assert list(store.list("none/")) == []
 
 
@@ -93,7 +91,7 @@ def test_many_objects_are_listed_and_deleted(store: ObjectStore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert list(store.list("many/")) == keys
+    assert sorted(store.list("many/")) == keys
     store.delete(iter(keys))
     assert list(store.list("many/")) == []
 
@@ -165,7 +163,7 @@ def test_a_full_disk_is_told_without_a_path_and_leaves_nothing(
         store.put("a/x", b"new")
     monkeypatch.undo()
     assert str(tmp_path) not in caught.value.detail
-    assert list(store.list("a/")) == []
+    assert sorted(store.list("a/")) == []
     assert list((tmp_path / ".tmp").iterdir()) == []
 
 
