@@ -64,6 +64,12 @@ class MalformedRequest(CasolaError):
     code, status = "malformed_request", 400
     advice = "Compare the request with the API reference and send it again."
 
+    def __init__(self, detail: str | None = None, *, field: str = "", kind: str = ""):
+        """`field` names the wrong part of the body and `kind` how it is wrong, where known."""
+        super().__init__(detail)
+        self.field = field
+        self.kind = kind
+
 
 class NoFile(MalformedRequest):
     """The request holds no document."""

@@ -43,16 +43,6 @@ INPUT_ERRORS = {
 }
 
 
-class InvalidInput(MalformedRequest):
-    """A field of the input is missing or wrong."""
-
-    status = 422
-
-    def __init__(self, field: str, message: str, kind: str):
-        super().__init__(message)
-        self.field, self.kind = field, kind
-
-
 @blueprint.post("/fal/ocr")
 def run() -> ResponseReturnValue:
     body = _body()
@@ -114,7 +104,7 @@ def name_request(response: Response) -> Response:
 @blueprint.errorhandler(CasolaError)
 def failed(error: CasolaError) -> Response:
     kind = _kind(error.code)
-    if isinstance(error, InvalidInput):
+    if isinstance(error, MalformedRequest) and error.field:
         response = _invalid(error.detail, error.field, error.kind)
     elif error.code in INPUT_ERRORS:
         response = _invalid(error.detail, "image_url", kind)
@@ -144,12 +134,16 @@ def _body() -> dict[str, Any]:
     if not isinstance(values, dict):
         raise MalformedRequest("The body is a JSON object.")
     if "image_url" not in values:
-        raise InvalidInput("image_url", "Field required", "missing")
-    for field, kind in (("image_url", str), ("model", str), ("language", str)):
-        if field in values and not isinstance(values[field], kind):
-            raise InvalidInput(field, "Input should be a valid string", "string_type")
+        raise MalformedRequest("Field required", field="image_url", kind="missing")
+    for field in ("image_url", "model", "language"):
+        if not isinstance(values.get(field, ""), str):
+            raise MalformedRequest(
+                "Input should be a valid string", field=field, kind="string_type"
+            )
     if not isinstance(values.get("sync_mode", False), bool):
-        raise InvalidInput("sync_mode", "Input should be a valid boolean", "bool_type")
+        raise MalformedRequest(
+            "Input should be a valid boolean", field="sync_mode", kind="bool_type"
+        )
     return values
 
 

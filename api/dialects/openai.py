@@ -55,14 +55,6 @@ IMAGE_CODES = {
 }
 
 
-class InvalidParameter(MalformedRequest):
-    """A parameter of the request is wrong."""
-
-    def __init__(self, detail: str, param: str):
-        super().__init__(detail)
-        self.param = param
-
-
 @blueprint.post("/chat/completions")
 def chat_completions() -> ResponseReturnValue:
     body = request.get_json()
@@ -117,7 +109,7 @@ def name_request(response: Response) -> Response:
 def failed(error: CasolaError) -> Response:
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(error.status, "server_error" if error.status >= 500 else "")
-    status, code, param = error.status, error.code, getattr(error, "param", None)
+    status, code, param = error.status, error.code, getattr(error, "field", None) or None
     if isinstance(error, UnknownModel):
         status, code, param = 404, "model_not_found", "model"
     elif error.code in IMAGE_CODES:
@@ -153,19 +145,19 @@ def _parse(body: Any) -> tuple[list[NewDocument], str]:
         raise MalformedRequest("The body is a JSON object.")
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise InvalidParameter("'model' is the name of a model, or 'auto'.", "model")
+        raise MalformedRequest("'model' is the name of a model, or 'auto'.", field="model")
     if body.get("n") not in (None, 1):
-        raise InvalidParameter("Only n=1 is supported: a page has one text.", "n")
+        raise MalformedRequest("Only n=1 is supported: a page has one text.", field="n")
     messages = body.get("messages")
     if not isinstance(messages, list):
-        raise InvalidParameter("'messages' is a list.", "messages")
+        raise MalformedRequest("'messages' is a list.", field="messages")
     said = [m for m in messages if isinstance(m, dict) and m.get("role") == "user"]
     parts = said[-1].get("content") if said else None
     parts = parts if isinstance(parts, list) else []
     urls = [_image_url(part) for part in parts if _is_image(part)]
     if not urls:
-        raise InvalidParameter(
-            "The last user message holds no image: send an 'image_url' part.", "messages"
+        raise MalformedRequest(
+            "The last user message holds no image: send an 'image_url' part.", field="messages"
         )
     return [document_from_url(url, settings().max_file_bytes) for url in urls], model
 
@@ -178,7 +170,7 @@ def _image_url(part: dict[str, Any]) -> str:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else image
     if not isinstance(url, str):
-        raise InvalidParameter("'image_url.url' is a URL or a data: URL.", "messages")
+        raise MalformedRequest("'image_url.url' is a URL or a data: URL.", field="messages")
     return url
 
 

@@ -29,7 +29,9 @@ def submit(service: RunningService) -> str:
         draw_page([f"Page {n} line {i} of some text" for i in range(25)], noise=0.05, seed=n)
         for n in range(1, PAGES + 1)
     ]
-    document = as_bytes(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    document = as_bytes(
+        frames[0], "TIFF", save_all=True, append_images=frames[1:], compression="jpeg"
+    )
     answer = httpx.post(f"{service.url}/api/v1/jobs", files={"file": document}, timeout=30)
     assert answer.status_code == 202, answer.text
     request_id: str = answer.json()["request_id"]

@@ -236,7 +236,9 @@ def test_the_library_lists_what_was_read_newest_first(client: httpx.Client) -> N
 
 def test_a_running_job_can_be_cancelled(client: httpx.Client) -> None:
     frames = [draw_page([f"page {n}"]) for n in range(30)]
-    document = as_bytes(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    document = as_bytes(
+        frames[0], "TIFF", save_all=True, append_images=frames[1:], compression="jpeg"
+    )
     job = client.post("/api/v1/jobs", files={"file": document}).json()
     answer = client.post(f"/api/v1/jobs/{job['request_id']}/cancel")
     assert answer.json()["status"] == "cancelled"

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from casola_ocr import cli
+from casola_ocr.sample import sample_image
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "worker", "api", "reconcile", "read", "doctor", "recover", "settings",
+     "tenants create", "tokens create", "tokens list", "tokens revoke"],
+)  # fmt: skip
+def test_every_command_explains_itself(command: str) -> None:
+    done = runner.invoke(cli.app, [*command.split(), "--help"])
+    assert done.exit_code == 0
+    assert len(done.output) > 100
+
+
+def test_a_wrong_setting_is_one_sentence_and_no_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CASOLA_PORT", "eighty")
+    monkeypatch.setattr("sys.argv", ["casola-ocr", "settings"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert "CASOLA_PORT" in printed
+    assert "Traceback" not in printed
+
+
+def test_reading_without_a_server_says_how_to_start_one(tmp_path: object) -> None:
+    scan = tmp_path / "scan.png"
+    scan.write_bytes(sample_image())
+    done = runner.invoke(cli.app, ["read", str(scan), "--server", "http://127.0.0.1:1"])
+    assert done.exit_code == 3
+    assert "casola-ocr serve" in done.stderr
+
+
+def test_a_token_is_shown_once_and_only_its_id_afterwards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("CASOLA_DATA_DIR", str(tmp_path))
+    assert runner.invoke(cli.app, ["tokens", "create", "--tenant", "acme"]).exit_code != 0
+    assert runner.invoke(cli.app, ["tenants", "create", "acme"]).exit_code == 0
+    secret = runner.invoke(cli.app, ["tokens", "create", "--tenant", "acme"]).stdout.strip()
+    assert secret.startswith("casola_")
+    listed = runner.invoke(cli.app, ["tokens", "list"]).stdout
+    assert "acme" in listed
+    assert secret not in listed
+    files = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(secret in text for text in files)
