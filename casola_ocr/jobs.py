@@ -64,6 +64,9 @@ LANGUAGES = {
     "zh": "chinese",
 }
 
+#: Languages whose script an engine's alphabet does not have: it would answer with garbage.
+UNREADABLE = {"pp-ocrv6": {"ko", "ru"}}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewDocument:
@@ -113,6 +116,8 @@ class Jobs:
             raise NoFile()
         language = _language(options.language)
         engine = self._engine(options.model)
+        if language in UNREADABLE.get(engine, ()):
+            raise UnknownLanguage(f"The engine {engine} cannot read this language's script.")
         batch_id = new_batch_id() if len(documents) > 1 else ""
         now = int(time.time() * 1000)
         accepted = []

@@ -352,6 +352,8 @@ def test_models_are_those_of_live_workers(world: World) -> None:
         world.submit(PNG, model="tesseract")
     with pytest.raises(UnknownLanguage):
         world.submit(PNG, language="klingon")
+    with pytest.raises(UnknownLanguage, match="script"):
+        world.submit(PNG, language="Russian")
     assert world.submit(PNG, language="German")[0].language == "de"
 
 
