@@ -36,6 +36,10 @@ from tests.pages import as_bytes, draw_page
 from workers.engines import make_engine
 
 ENGINE = "pp-ocrv6"
+#: Calls that are made before any is counted.
+WARM_CALLS = 2
+#: Pages of one turn, when service and bare engine take turns.
+TURN_PAGES = 4
 console = Console()
 
 
@@ -61,69 +65,75 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def bare_worker(threads: int, ready, go, queue, done) -> None:
+def bare_worker(threads: int, ready, queue, done) -> None:
     """A process of the bare engine: takes bytes, reads them, as a worker child would."""
     engine = make_engine(ENGINE, threads)
     ready.release()
-    go.wait()
     while (data := queue.get()) is not None:
         engine.read(open_image(data), page=1, attempt=1, language="auto")
-    done.release()
+        done.release()
 
 
-def bare_pages_per_second(pages: list[bytes], processes: int, threads: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Semaphore(0), context.Semaphore(0)
-    go, queue = context.Event(), context.Queue()
-    for page in pages:
-        queue.put(page)
-    for _ in range(processes):
-        queue.put(None)
-    arguments = (threads, ready, go, queue, done)
-    crew = [context.Process(target=bare_worker, args=arguments) for _ in range(processes)]
-    for process in crew:
-        process.start()
-    for _ in crew:
-        ready.acquire()
-    begun = time.perf_counter()
-    go.set()
-    for _ in crew:
-        done.acquire()
-    seconds = time.perf_counter() - begun
-    for process in crew:
-        process.join()
-    return len(pages) / seconds
+class BareCrew:
+    """As many processes of the bare engine as the service has worker children."""
+
+    def __init__(self, processes: int, threads: int):
+        context = multiprocessing.get_context("spawn")
+        ready, self._done = context.Semaphore(0), context.Semaphore(0)
+        self._queue = context.Queue()
+        arguments = (threads, ready, self._queue, self._done)
+        self._crew = [context.Process(target=bare_worker, args=arguments) for _ in range(processes)]
+        for process in self._crew:
+            process.start()
+        for _ in self._crew:
+            ready.acquire()
+
+    def seconds(self, pages: list[bytes]) -> float:
+        begun = time.perf_counter()
+        for page in pages:
+            self._queue.put(page)
+        for _ in pages:
+            self._done.acquire()
+        return time.perf_counter() - begun
+
+    def stop(self) -> None:
+        for _ in self._crew:
+            self._queue.put(None)
+        for process in self._crew:
+            process.join()
 
 
-def service_pages_per_second(client: httpx.Client, pages: list[bytes]) -> float:
+def service_seconds(client: httpx.Client, pages: list[bytes]) -> float:
     begun = time.perf_counter()
     files = [("file", (f"{n}.jpg", page)) for n, page in enumerate(pages)]
     answer = client.post("/api/v1/jobs", files=files, headers={"Prefer": "wait=600"})
     seconds = time.perf_counter() - begun
     assert answer.status_code == 200, answer.text
     assert answer.json()["counts"]["completed"] == len(pages), answer.text
-    return len(pages) / seconds
+    return seconds
 
 
-def overheads(client: httpx.Client, image: bytes, calls: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each call, and of the engine inside it."""
-    wholes, engines = [], []
-    for _ in range(calls):
+def paired_calls(
+    client: httpx.Client, image: bytes, calls: int, threads: int
+) -> tuple[list[float], list[float], list[float]]:
+    """Milliseconds of calls of the service, of the engine inside them, and of the bare engine.
+
+    The two take turns, so that a machine whose speed changes does not favour one.
+    """
+    engine = make_engine(ENGINE, threads)
+    wholes, inside, bare = [], [], []
+    for turn in range(calls + WARM_CALLS):
         begun = time.perf_counter()
         answer = client.post("/api/v1/jobs", files={"file": image}, headers={"Prefer": "wait=60"})
-        wholes.append((time.perf_counter() - begun) * 1000)
-        engines.append(answer.json()["page_results"][0]["seconds"] * 1000)
-    return wholes, engines
-
-
-def bare_calls(image: bytes, calls: int, threads: int) -> list[float]:
-    engine = make_engine(ENGINE, threads)
-    times = []
-    for _ in range(calls):
+        whole = (time.perf_counter() - begun) * 1000
         begun = time.perf_counter()
         engine.read(open_image(image), page=1, attempt=1, language="auto")
-        times.append((time.perf_counter() - begun) * 1000)
-    return times
+        alone = (time.perf_counter() - begun) * 1000
+        if turn >= WARM_CALLS:
+            wholes.append(whole)
+            inside.append(answer.json()["page_results"][0]["seconds"] * 1000)
+            bare.append(alone)
+    return wholes, inside, bare
 
 
 def name_of(process: psutil.Process) -> str:
@@ -176,14 +186,18 @@ def main() -> None:
                 root = psutil.Process(process.pid)
                 family = [root, *root.children(recursive=True)]
                 memory = [(name_of(p), p.pid, p.memory_info().rss / 1e6) for p in family]
-                overheads(client, sample_image(), 3)
-                wholes, engines = overheads(client, sample_image(), chosen.calls)
-                served = service_pages_per_second(client, pages)
+                wholes, engines, bare = paired_calls(
+                    client, sample_image(), chosen.calls, settings.cpu_threads
+                )
+                served = alone = 0.0
+                crew = BareCrew(settings.cpu_workers, settings.cpu_threads)
+                for at in range(0, len(pages), TURN_PAGES):
+                    served += service_seconds(client, pages[at : at + TURN_PAGES])
+                    alone += crew.seconds(pages[at : at + TURN_PAGES])
+                crew.stop()
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
-    bare = bare_calls(sample_image(), chosen.calls, settings.cpu_threads)
-    bare_rate = bare_pages_per_second(pages, settings.cpu_workers, settings.cpu_threads)
 
     table = Table("figure", "value")
     table.add_row("cores, children × threads", f"{os.cpu_count()}, {settings.cpu_workers} × "
@@ -193,13 +207,13 @@ def main() -> None:
         table.add_row(f"sync call {label}", f"{percentile(wholes, share):.0f} ms")
         table.add_row(f"bare engine call {label}", f"{percentile(bare, share):.0f} ms")
     inner = [whole - engine for whole, engine in zip(wholes, engines, strict=True)]
-    table.add_row("added to the bare call, p50",
-                  f"{statistics.median(wholes) - statistics.median(bare):.1f} ms")  # fmt: skip
+    pairs = [whole - alone for whole, alone in zip(wholes, bare, strict=True)]
+    table.add_row("added to the bare call, median of pairs", f"{statistics.median(pairs):.1f} ms")
     table.add_row("added around its own engine time, p50 / p99",
                   f"{percentile(inner, 0.5):.1f} / {percentile(inner, 0.99):.1f} ms")  # fmt: skip
-    table.add_row(f"pages/s served, {len(pages)} pages", f"{served:.3f}")
-    table.add_row("pages/s bare", f"{bare_rate:.3f}")
-    table.add_row("ratio", f"{served / bare_rate:.3f}")
+    table.add_row(f"pages/s served, {len(pages)} pages", f"{len(pages) / served:.3f}")
+    table.add_row("pages/s bare", f"{len(pages) / alone:.3f}")
+    table.add_row("ratio", f"{alone / served:.3f}")
     console.print(table)
     rest = Table("process", "pid", "RSS at rest, MB")
     for name, pid, megabytes in memory:
