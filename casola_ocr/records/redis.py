@@ -78,7 +78,8 @@ class Records:
             # Every script is idempotent, so a connection that broke in the middle is retried.
             "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
         }
-        self._client = redis.Redis.from_url(url, socket_timeout=5, **options)
+        # Any: redis-py's types do not know that `decode_responses` leaves only str.
+        self._client: Any = redis.Redis.from_url(url, socket_timeout=5, **options)
         # A blocking read needs its own client: its socket timeout must exceed the block time.
         options["retry"] = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0)
         self._waiting = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5, **options)
@@ -260,7 +261,8 @@ class Records:
     def page_state(self, request_id: str, page: int) -> str | None:
         """A page's state as `_prelude.lua` describes it; None before it was published."""
         with _translated():
-            return self._client.hget(f"job:{request_id}:pages", str(page))
+            state: str | None = self._client.hget(f"job:{request_id}:pages", str(page))
+            return state
 
     def page_states(self, request_id: str) -> dict[int, str]:
         """The states of all pages that were ever published."""
