@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery import Celery
-from flask import Flask
+from flask import Flask, request
 
 from api import problems
 from api.dialects import fal, openai
@@ -15,6 +15,15 @@ from casola_ocr.settings import Settings, load_settings
 
 #: Files of the largest size that fit in one request.
 FULL_FILES_PER_REQUEST = 16
+#: Room in a JSON body for what is not the base64 of a file.
+JSON_SLACK_BYTES = 64 * 1024
+
+DIALECTS = {
+    "/fal": fal.failed,
+    "/queue/fal": fal.failed,
+    "/openai/v1": openai.failed,
+    "/v1": openai.failed,
+}
 
 
 def create_app(settings: Settings, service: Service) -> Flask:
@@ -27,7 +36,14 @@ def create_app(settings: Settings, service: Service) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_file_bytes * 2
     app.config["MAX_FORM_PARTS"] = settings.max_files_per_request + 100
     app.url_map.strict_slashes = False
-    problems.install(app)
+    problems.install(app, DIALECTS)
+
+    @app.before_request
+    def limit_body() -> None:
+        # Only files are spooled to disk: everything else is parsed in memory, and so is smaller.
+        if request.mimetype != "multipart/form-data":
+            request.max_content_length = settings.max_file_bytes * 4 // 3 + JSON_SLACK_BYTES
+
     for blueprint in (jobs.blueprint, batches.blueprint, library.blueprint, health.blueprint):
         app.register_blueprint(blueprint)
     app.register_blueprint(fal.blueprint)

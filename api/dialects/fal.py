@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from flask import Blueprint, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
 
 from api.auth import authenticate, tenant
 from api.context import jobs, settings
-from api.dialects.common import document_from_url
-from api.problems import add_headers, from_http
+from api.dialects.common import document_from_url, json_object
+from api.problems import add_headers
 from casola_ocr.errors import CasolaError, MalformedRequest, NotFound, error_by_code
 from casola_ocr.jobs import Options
-from casola_ocr.model import Job, JobStatus, Lane, new_request_id
+from casola_ocr.model import Job, JobStatus, Lane, is_request_id, new_request_id
 
 blueprint = Blueprint("fal", __name__)
 blueprint.before_request(authenticate)
-
-log = structlog.get_logger(__name__)
 
 #: Our codes → fal's model error types; these blame the input and answer 422 with a list.
 INPUT_ERRORS = {
@@ -41,6 +37,9 @@ INPUT_ERRORS = {
     "unsupported_format": "unsupported_image_format",
     "no_page_read": "image_load_error",
 }
+
+#: Our codes → the field of the body that names something unknown.
+CHOICES = {"unknown_model": "model", "unknown_language": "language"}
 
 
 @blueprint.post("/fal/ocr")
@@ -97,15 +96,17 @@ def cancel(request_id: str) -> ResponseReturnValue:
 @blueprint.after_request
 def name_request(response: Response) -> Response:
     # fal's clients read it from every response; its absence makes one of them retry.
-    response.headers["x-fal-request-id"] = g.get("fal_request_id") or new_request_id()
+    response.headers["x-fal-request-id"] = g.setdefault("fal_request_id", new_request_id())
     return response
 
 
-@blueprint.errorhandler(CasolaError)
 def failed(error: CasolaError) -> Response:
+    """The error as fal answers it: a list when it blames the input, else a sentence."""
     kind = _kind(error.code)
     if isinstance(error, MalformedRequest) and error.field:
         response = _invalid(error.detail, error.field, error.kind)
+    elif error.code in CHOICES:
+        response = _invalid(error.detail, CHOICES[error.code], "one_of")
     elif error.code in INPUT_ERRORS:
         response = _invalid(error.detail, "image_url", kind)
     else:
@@ -115,24 +116,11 @@ def failed(error: CasolaError) -> Response:
     if error.retryable:
         response.headers["X-Fal-Needs-Retry"] = "1"
     add_headers(response, error)
-    return response
-
-
-@blueprint.errorhandler(HTTPException)
-def refused(error: HTTPException) -> Response:
-    return failed(from_http(error))
-
-
-@blueprint.errorhandler(Exception)
-def unexpected(error: Exception) -> Response:
-    log.error("a request failed unexpectedly", action="request_failed", exc_info=error)
-    return failed(CasolaError())
+    return name_request(response)
 
 
 def _body() -> dict[str, Any]:
-    values = request.get_json()
-    if not isinstance(values, dict):
-        raise MalformedRequest("The body is a JSON object.")
+    values = json_object()
     if "image_url" not in values:
         raise MalformedRequest("Field required", field="image_url", kind="missing")
     for field in ("image_url", "model", "language"):
@@ -160,7 +148,8 @@ def _submit(body: dict[str, Any]) -> Job:
 
 
 def _get(request_id: str) -> Job:
-    g.fal_request_id = request_id if request_id.isascii() and request_id.isidentifier() else None
+    if is_request_id(request_id):
+        g.fal_request_id = request_id
     return jobs().get(tenant(), request_id)
 
 

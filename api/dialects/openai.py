@@ -13,15 +13,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import structlog
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
 
 from api.auth import authenticate, tenant
 from api.context import jobs, settings
-from api.dialects.common import document_from_url
-from api.problems import add_headers, from_http
+from api.dialects.common import check_count, document_from_url, json_object, wait_for
+from api.problems import add_headers
 from casola_ocr.errors import (
     CasolaError,
     Conflict,
@@ -35,8 +33,6 @@ from casola_ocr.model import Job, JobStatus, Lane, new_request_id
 
 blueprint = Blueprint("openai", __name__)
 blueprint.before_request(authenticate)
-
-log = structlog.get_logger(__name__)
 
 #: Our codes → OpenAI's image error codes; all answer 400.
 IMAGE_CODES = {
@@ -57,12 +53,13 @@ IMAGE_CODES = {
 
 @blueprint.post("/chat/completions")
 def chat_completions() -> ResponseReturnValue:
-    body = request.get_json()
+    body = json_object()
     documents, model = _parse(body)
     lane = Lane.INTERACTIVE
     made = jobs().submit(tenant(), documents, Options(model=model, lane=lane))
     g.openai_request_id = made[0].request_id
-    read = [_finished(job) for job in made]
+    ended = wait_for(made, settings().sync_timeout_seconds)
+    read = [_completed(job) for job in ended]
     text = "\n\n".join(jobs().text(tenant(), job.request_id) for job in read)
     answer = {
         "id": f"chatcmpl-{made[0].request_id.removeprefix('req_')}",
@@ -101,12 +98,12 @@ def model(name: str) -> ResponseReturnValue:
 
 @blueprint.after_request
 def name_request(response: Response) -> Response:
-    response.headers["x-request-id"] = g.get("openai_request_id") or new_request_id()
+    response.headers["x-request-id"] = g.setdefault("openai_request_id", new_request_id())
     return response
 
 
-@blueprint.errorhandler(CasolaError)
 def failed(error: CasolaError) -> Response:
+    """The error as OpenAI answers it."""
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(error.status, "server_error" if error.status >= 500 else "")
     status, code, param = error.status, error.code, getattr(error, "field", None) or None
@@ -126,28 +123,19 @@ def failed(error: CasolaError) -> Response:
     if isinstance(error, WaitTimeout | Conflict):
         # The work goes on: sending the image again would only do it twice.
         response.headers["x-should-retry"] = "false"
-    return response
+    return name_request(response)
 
 
-@blueprint.errorhandler(HTTPException)
-def refused(error: HTTPException) -> Response:
-    return failed(from_http(error))
-
-
-@blueprint.errorhandler(Exception)
-def unexpected(error: Exception) -> Response:
-    log.error("a request failed unexpectedly", action="request_failed", exc_info=error)
-    return failed(CasolaError())
-
-
-def _parse(body: Any) -> tuple[list[NewDocument], str]:
-    if not isinstance(body, dict):
-        raise MalformedRequest("The body is a JSON object.")
+def _parse(body: dict[str, Any]) -> tuple[list[NewDocument], str]:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise MalformedRequest("'model' is the name of a model, or 'auto'.", field="model")
     if body.get("n") not in (None, 1):
         raise MalformedRequest("Only n=1 is supported: a page has one text.", field="n")
+    if not isinstance(body.get("stream") or False, bool):
+        raise MalformedRequest("'stream' is true or false.", field="stream")
+    if not isinstance(body.get("stream_options") or {}, dict):
+        raise MalformedRequest("'stream_options' is an object.", field="stream_options")
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise MalformedRequest("'messages' is a list.", field="messages")
@@ -159,6 +147,7 @@ def _parse(body: Any) -> tuple[list[NewDocument], str]:
         raise MalformedRequest(
             "The last user message holds no image: send an 'image_url' part.", field="messages"
         )
+    check_count(len(urls))
     return [document_from_url(url, settings().max_file_bytes) for url in urls], model
 
 
@@ -174,17 +163,16 @@ def _image_url(part: dict[str, Any]) -> str:
     return url
 
 
-def _finished(job: Job) -> Job:
-    ended = jobs().wait(tenant(), job.request_id, settings().sync_timeout_seconds)
-    if not ended.status.terminal:
+def _completed(job: Job) -> Job:
+    if not job.status.terminal:
         raise WaitTimeout(
             f"The request took too long; it goes on as {job.request_id}, see GET /api/v1/jobs/."
         )
-    if ended.status is JobStatus.COMPLETED:
-        return ended
-    if ended.error is None:
+    if job.status is JobStatus.COMPLETED:
+        return job
+    if job.error is None:
         raise Conflict("The request was cancelled.")
-    raise error_by_code(ended.error.code, ended.error.detail)
+    raise error_by_code(job.error.code, job.error.detail)
 
 
 def _chunks(answer: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[bytes]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import time
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
 
 from api.auth import authenticate, tenant
 from api.context import jobs, settings
-from api.dialects.common import document_from_url
+from api.dialects.common import check_count, document_from_url, json_object, wait_for
+from api.params import preferred_wait, whole_number
 from api.views.batches import render as render_batch
-from casola_ocr.errors import MalformedRequest, NoFile, UnsupportedFormat
+from casola_ocr.errors import MalformedRequest, NoFile
 from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import Job, Lane
 
@@ -24,26 +24,32 @@ blueprint.before_request(authenticate)
 #: How soon a client that polls should ask again.
 POLL_SECONDS = "1"
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 
-
-class SubmitBody(BaseModel):
-    """The JSON body of a submission."""
+class Fields(BaseModel):
+    """What a submission says beside its documents; in multipart, the fields of the form."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    url: str | None = None
-    urls: list[str] | None = None
     model: str = "auto"
     language: str = "auto"
     lane: str | None = None
 
 
+class JsonBody(Fields):
+    """The JSON body of a submission."""
+
+    url: str | None = None
+    urls: list[str] | None = None
+
+
+_Fields = TypeVar("_Fields", bound=Fields)
+
+
 @blueprint.post("")
 def submit() -> ResponseReturnValue:
-    documents, body = _parse()
-    wait = _prefer_wait()
-    made = jobs().submit(tenant(), documents, _options(body, len(documents), wait))
+    documents, fields = _parse()
+    wait = preferred_wait(settings().sync_timeout_seconds)
+    made = jobs().submit(tenant(), documents, _options(fields, len(documents), wait))
     if made[0].batch_id:
         return _answer_batch(made, wait)
     request_id = made[0].request_id
@@ -58,10 +64,7 @@ def submit() -> ResponseReturnValue:
 
 @blueprint.get("/<request_id>")
 def get(request_id: str) -> ResponseReturnValue:
-    wait = request.args.get("wait", "0")
-    if not wait.isdecimal():
-        raise MalformedRequest("'wait' is a number of seconds.")
-    seconds = min(int(wait), settings().sync_timeout_seconds)
+    seconds = min(whole_number("wait", 0), settings().sync_timeout_seconds)
     return jobs().wait(tenant(), request_id, seconds).to_dict()
 
 
@@ -94,45 +97,48 @@ def _result(request_id: str, headers: dict[str, str]) -> Response:
 
 def _answer_batch(made: list[Job], wait: int) -> ResponseReturnValue:
     batch_id = made[0].batch_id
-    deadline = time.monotonic() + wait
-    for job in made if wait else ():
-        jobs().wait(tenant(), job.request_id, max(0.0, deadline - time.monotonic()))
+    if wait:
+        wait_for(made, wait)
     batch = jobs().batch(tenant(), batch_id)
     ended = all(job.status.terminal for job in batch.jobs)
     headers = {"Location": f"/api/v1/batches/{batch_id}"}
-    if not ended:
-        headers["Retry-After"] = POLL_SECONDS
-    return render_batch(batch), 200 if wait and ended else 202, headers
+    if wait and ended:
+        return render_batch(batch), 200, {**headers, "Preference-Applied": f"wait={wait}"}
+    return render_batch(batch), 202, {**headers, "Retry-After": POLL_SECONDS}
 
 
-def _parse() -> tuple[list[NewDocument], SubmitBody]:
+def _parse() -> tuple[list[NewDocument], Fields]:
     if request.mimetype == "multipart/form-data":
         files = request.files.getlist("file") + request.files.getlist("files")
         if not files:
             raise NoFile()
-        if len(files) > settings().max_files_per_request:
-            limit = settings().max_files_per_request
-            raise MalformedRequest(f"One request takes at most {limit} files.")
+        check_count(len(files))
         documents = [
             NewDocument(file_name=file.filename or "document", source=cast(Any, file.stream))
             for file in files
         ]
-        return documents, _validated(request.form.to_dict())
+        return documents, _validated(Fields, _form())
     if request.mimetype == "application/json":
-        values = request.get_json()
-        if not isinstance(values, dict):
-            raise MalformedRequest("The body is a JSON object.")
-        body = _validated(values)
+        body = _validated(JsonBody, json_object())
         urls = [*([body.url] if body.url else []), *(body.urls or [])]
         if not urls:
             raise NoFile()
+        check_count(len(urls))
         return [document_from_url(url, settings().max_file_bytes) for url in urls], body
-    raise UnsupportedFormat("The body is multipart/form-data or application/json.")
+    raise UnsupportedMediaType("The body is multipart/form-data or application/json.")
 
 
-def _validated(values: dict[str, Any]) -> SubmitBody:
+def _form() -> dict[str, str]:
+    fields = request.form.to_dict(flat=False)
+    for name, values in fields.items():
+        if len(values) > 1:
+            raise MalformedRequest(f"'{name}' is given more than once.", field=name)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _validated(record: type[_Fields], values: dict[str, Any]) -> _Fields:
     try:
-        return SubmitBody.model_validate(values)
+        return record.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(
             f"'{'.'.join(map(str, problem['loc']))}': {problem['msg']}"
@@ -141,17 +147,11 @@ def _validated(values: dict[str, Any]) -> SubmitBody:
         raise MalformedRequest(problems) from error
 
 
-def _options(body: SubmitBody, documents: int, wait: int) -> Options:
-    if body.lane is None:
+def _options(fields: Fields, documents: int, wait: int) -> Options:
+    if fields.lane is None:
         lane = Lane.INTERACTIVE if documents == 1 or wait else Lane.BULK
-    elif body.lane in tuple(Lane):
-        lane = Lane(body.lane)
+    elif fields.lane in tuple(Lane):
+        lane = Lane(fields.lane)
     else:
-        raise MalformedRequest("'lane' is 'interactive' or 'bulk'.")
-    return Options(model=body.model, language=body.language, lane=lane)
-
-
-def _prefer_wait() -> int:
-    """Seconds of ``Prefer: wait=N`` (RFC 7240), at most what the server allows; 0 without it."""
-    match = _WAIT.search(",".join(request.headers.getlist("Prefer")))
-    return min(int(match[1]), settings().sync_timeout_seconds) if match else 0
+        raise MalformedRequest("'lane' is 'interactive' or 'bulk'.", field="lane")
+    return Options(model=fields.model, language=fields.language, lane=lane)

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.auth import authenticate, tenant
 from api.context import jobs
-from casola_ocr.errors import MalformedRequest
+from api.params import whole_number
 
 blueprint = Blueprint("library", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
@@ -18,7 +18,7 @@ MAX_LIMIT = 200
 
 @blueprint.get("/library")
 def library() -> ResponseReturnValue:
-    limit = _limit(request.args.get("limit"))
+    limit = whole_number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
     found, following = jobs().library(tenant(), limit, request.args.get("after"))
     return {
         "data": [job.to_dict() for job in found],
@@ -30,11 +30,3 @@ def library() -> ResponseReturnValue:
 @blueprint.get("/engines")
 def engines() -> ResponseReturnValue:
     return {"data": [{"name": name} for name in jobs().live_engines()]}
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
-        raise MalformedRequest(f"'limit' is a number from 1 to {MAX_LIMIT}.")
-    return int(text)

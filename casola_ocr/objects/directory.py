@@ -26,10 +26,16 @@ CHUNK_BYTES = 1024 * 1024
 #: A put that always meets a concurrent delete gives up after this many tries.
 MOVE_TRIES = 50
 _TMP = ".tmp"
+#: What a read meets where no object is.
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class DirectoryStore:
-    """Keys are relative paths below `root`. Safe to share between threads and processes."""
+    """Keys are relative paths below `root`. Safe to share between threads and processes.
+
+    Unlike on S3, a key cannot also be the folder of other keys; such a put is refused by the
+    file system and raises `StoreUnavailable`.
+    """
 
     def __init__(self, root: Path):
         self._root = root
@@ -63,11 +69,11 @@ class DirectoryStore:
                 _sync_folder(folder)
 
     def get(self, key: str) -> bytes:
-        with _translated():
+        with _translated(reading=True):
             return self._path(key).read_bytes()
 
     def stream(self, key: str) -> Iterator[bytes]:
-        with _translated():
+        with _translated(reading=True):
             file = self._path(key).open("rb")
         return _chunks(file)
 
@@ -82,7 +88,7 @@ class DirectoryStore:
             with _translated():
                 try:
                     path.unlink(missing_ok=True)
-                except NotADirectoryError:
+                except (IsADirectoryError, NotADirectoryError):
                     continue
                 self._prune(path.parent)
 
@@ -145,8 +151,6 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError):
                 return
         for name in names:
-            if name == f"{_TMP}/":
-                continue
             if name.endswith("/"):
                 yield from self._walk(folder / name[:-1], prefix + name)
             else:
@@ -157,15 +161,15 @@ class DirectoryStore:
         if self._swept and self._temporary.is_dir():
             return
         with self._lock:
-            self._temporary.mkdir(parents=True, exist_ok=True)
+            for folder in self._make_folder(self._temporary):
+                _sync_folder(folder)
             oldest = time.time() - STALE_SECONDS
             with os.scandir(self._temporary) as entries:
                 for entry in entries:
-                    try:
+                    # What cannot be cleaned, or another process cleaned first, must fail no put.
+                    with suppress(OSError):
                         if entry.stat().st_mtime < oldest:
                             Path(entry.path).unlink(missing_ok=True)
-                    except FileNotFoundError:
-                        continue
             self._swept = True
 
 
@@ -188,12 +192,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(*, reading: bool = False) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectNotFound() from error
     except OSError as error:
+        if reading and isinstance(error, _ABSENT):
+            raise ObjectNotFound() from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         detail = "The object store's disk is full." if full else None
         raise StoreUnavailable(detail, retry_after_seconds=30 if full else 5) from error

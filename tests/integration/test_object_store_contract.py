@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
+import time
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 
 from casola_ocr.errors import CasolaError, ObjectNotFound, StoreUnavailable
 from casola_ocr.objects import ObjectStore
-from casola_ocr.objects.directory import DirectoryStore
+from casola_ocr.objects.directory import STALE_SECONDS, DirectoryStore
 from casola_ocr.objects.s3 import S3Store
 from casola_ocr.testing import MemoryStore
 from tests.conftest import S3Server
@@ -68,6 +71,9 @@ def test_a_large_file_is_put_and_streamed_in_chunks(store: ObjectStore) -> None:
     file = BytesIO(content)
     store.put("big/file", file)
     assert not file.closed
+    file.seek(-3, 2)
+    store.put("big/tail", file)
+    assert store.get("big/tail") == content[-3:]
     chunks = list(store.stream("big/file"))
     assert max(map(len, chunks)) <= 1024 * 1024
     assert b"".join(chunks) == content
@@ -79,6 +85,19 @@ def test_a_list_holds_what_is_below_its_prefix_and_no_siblings(store: ObjectStor
     assert sorted(store.list("a/")) == ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2"]
     assert sorted(store.list("a/b/")) == ["a/b/1", "a/b/2"]
     assert list(store.list("none/")) == []
+
+
+ODD_KEYS = ["a b", "a+b", "a%2Fb", "a&b<c>", "üñï-日本", "'q'", "x=1;y?", ".tmp/x", "..a", "~*#"]
+
+
+def test_unusual_characters_in_a_key_change_nothing(store: ObjectStore) -> None:
+    keys = [f"odd/{name}" for name in ODD_KEYS]
+    for key in keys:
+        store.put(key, key.encode())
+    assert [store.get(key).decode() for key in keys] == keys
+    assert sorted(store.list("odd/")) == sorted(keys)
+    store.delete(keys)
+    assert list(store.list("odd/")) == []
 
 
 def test_many_objects_are_listed_and_deleted(store: ObjectStore) -> None:
@@ -98,14 +117,17 @@ def test_many_objects_are_listed_and_deleted(store: ObjectStore) -> None:
 
 def test_deleting_what_is_not_there_is_no_error(store: ObjectStore) -> None:
     store.put("a/x", b"1")
+    store.delete(["a", "a/x/z"])
+    assert store.get("a/x") == b"1"
     store.delete(["a/x", "a/x", "nothing/here"])
     store.delete([])
     with pytest.raises(ObjectNotFound):
         store.get("a/x")
 
 
-def test_writers_of_one_key_never_leave_a_mixture(store: ObjectStore) -> None:
+def test_a_reader_never_sees_half_an_object(store: ObjectStore) -> None:
     bodies = [bytes([letter]) * 300_000 for letter in b"abc"]
+    store.put("race/x", bodies[0])
 
     def write(body: bytes) -> None:
         for _ in range(5):
@@ -114,18 +136,12 @@ def test_writers_of_one_key_never_leave_a_mixture(store: ObjectStore) -> None:
     threads = [threading.Thread(target=write, args=(body,)) for body in bodies]
     for thread in threads:
         thread.start()
-    seen = {store.get("race/x") for _ in range(5) if _exists(store, "race/x")}
+    seen = set()
+    while any(thread.is_alive() for thread in threads):
+        seen.add(store.get("race/x"))
     for thread in threads:
         thread.join()
     assert seen | {store.get("race/x")} <= set(bodies)
-
-
-def _exists(store: ObjectStore, key: str) -> bool:
-    try:
-        store.get(key)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 def test_a_store_that_works_passes_its_check_and_leaves_nothing(store: ObjectStore) -> None:
@@ -167,6 +183,82 @@ def test_a_full_disk_is_told_without_a_path_and_leaves_nothing(
     assert list((tmp_path / ".tmp").iterdir()) == []
 
 
+def test_a_put_that_cannot_be_made_is_an_outage_and_not_a_missing_object(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/x", b"1")
+    for key in ("a", "a/x/z"):
+        with pytest.raises(StoreUnavailable):
+            store.put(key, b"2")
+    assert store.get("a/x") == b"1"
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+def test_a_put_that_always_loses_its_folder_gives_up_as_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "replace", lost)
+    with pytest.raises(StoreUnavailable):
+        DirectoryStore(tmp_path).put("a/x", b"1")
+
+
+def test_every_new_folder_is_made_durable_and_old_ones_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+    monkeypatch.setattr("casola_ocr.objects.directory._sync_folder", folders.append)
+    root = tmp_path / "new" / "objects"
+    store = DirectoryStore(root)
+    store.put("a/b/x", b"1")
+    assert {tmp_path, tmp_path / "new", root, root / "a", root / "a/b"} <= set(folders)
+    folders.clear()
+    store.put("a/b/y", b"1")
+    assert folders == [root / "a/b"]
+
+
+def test_a_folder_is_listed_in_the_order_of_its_whole_keys(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    keys = ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2", "a/b0"]
+    for key in reversed(keys):
+        store.put(key, b"x")
+    assert list(store.list("a/")) == keys
+
+
+def test_what_a_dead_process_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    temporary = tmp_path / ".tmp"
+    temporary.mkdir()
+    for name, age in (("old", 2 * STALE_SECONDS), ("young", 0)):
+        (temporary / name).write_bytes(b"part")
+        moment = time.time() - age
+        os.utime(temporary / name, (moment, moment))
+    DirectoryStore(tmp_path).put("a/x", b"1")
+    assert [path.name for path in temporary.iterdir()] == ["young"]
+
+
+def test_a_deleted_job_leaves_no_empty_folder(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b/c/x", b"1")
+    store.delete(["a/b/c/x"])
+    assert [path.name for path in tmp_path.iterdir()] == [".tmp"]
+
+
+def test_the_store_in_memory_can_play_an_outage() -> None:
+    store = MemoryStore()
+    store.put("a/x", b"1")
+    store.fail_with = StoreUnavailable()
+    calls: list[Callable[[], object]] = [
+        lambda: store.put("a/x", b"2"), lambda: store.get("a/x"), lambda: store.stream("a/x"),
+        lambda: store.list("a/"), lambda: store.delete(["a/x"]), store.check,
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(StoreUnavailable):
+            call()
+    store.fail_with = None
+    assert store.get("a/x") == b"1"
+
+
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a//b", ".tmp/x", "a/\0"])
 def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
     with pytest.raises(ValueError, match="key"):
@@ -196,8 +288,10 @@ def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(tmp_path: Path
 @pytest.mark.s3
 def test_an_s3_server_that_is_not_there_is_one_clear_error(s3_server: S3Server) -> None:
     gone = s3_store(s3_server, endpoint_url="http://127.0.0.1:1")
+    began = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:
         gone.put("a/x", b"1")
+    assert time.monotonic() - began < 15
     assert "127.0.0.1" not in caught.value.detail
     forbidden = s3_store(s3_server, secret_access_key="wrong")
     with pytest.raises(StoreUnavailable) as caught:

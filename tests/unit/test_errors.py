@@ -22,6 +22,18 @@ def test_the_tree_at_the_top_is_the_tree_of_classes() -> None:
     assert drawn == real
 
 
+def test_the_tree_at_the_top_hangs_every_class_below_its_parent() -> None:
+    drawn = re.findall(r"^    ([│ ]*)[├└]── (\w+)", module.__doc__ or "", re.MULTILINE)
+    parents = {"CasolaError": ""}
+    branch = ["CasolaError"]
+    for indent, name in drawn:
+        del branch[1 + len(indent) // 4 :]
+        parents[name] = branch[-1]
+        branch.append(name)
+    real = {error.__name__: error.__bases__[0].__name__ for error in all_errors()}
+    assert parents | {"CasolaError": "Exception"} == real
+
+
 def test_every_code_is_unique_and_every_error_says_what_to_do() -> None:
     counts = Counter(error.code for error in all_errors())
     assert [code for code, count in counts.items() if count > 1] == []

@@ -17,6 +17,7 @@ def test_an_odd_value_is_refused_and_named_but_not_shown(monkeypatch: pytest.Mon
     assert "CASOLA_MAX_FILE_MB" in caught.value.detail
     assert "CASOLA_LOG_LEVEL" in caught.value.detail
     assert "2O" not in caught.value.detail
+    assert "loud" not in caught.value.detail
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,191 @@
+"""A service without anything behind it: the client's verbs in memory, each call recorded."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
+
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from casola_ocr.errors import Conflict, NotFound, StoreUnavailable
+from casola_ocr.jobs import NewDocument, Options
+from casola_ocr.model import (
+    Batch,
+    Job,
+    JobError,
+    JobStatus,
+    PageCounts,
+    new_batch_id,
+    new_request_id,
+)
+from casola_ocr.settings import Settings
+
+#: The first bytes of a PNG; the stub sniffs nothing.
+CONTENT = b"\x89PNG\r\n\x1a\n"
+DATA_URL = f"data:image/png;base64,{base64.b64encode(CONTENT).decode()}"
+CREATED_AT = 1_760_000_000_000
+
+
+@dataclass
+class StubTokens:
+    """`Tokens` with its secrets in the open; `down` is an object store that does not answer."""
+
+    secrets: dict[str, str] = field(default_factory=dict)
+    down: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def any(self) -> bool:
+        if self.down:
+            raise StoreUnavailable()
+        return bool(self.secrets)
+
+    def tenant_of(self, secret: str) -> str | None:
+        if self.down:
+            raise StoreUnavailable()
+        self.asked.append(secret)
+        return self.secrets.get(secret)
+
+
+@dataclass
+class StubJobs:
+    """`Jobs` with its records in a dict. A job ends when it is waited for, as `ends` tells."""
+
+    #: How each job stands once somebody waited; the last one is for all that follow.
+    ends: list[JobStatus] = field(default_factory=lambda: [JobStatus.COMPLETED])
+    error: JobError | None = None
+    texts: list[str] = field(default_factory=lambda: ["Grüße"])
+    engines: tuple[str, ...] = ("pp-ocrv6", "tesseract")
+    parts: dict[str, str | None] = field(default_factory=lambda: {"records": None, "store": None})
+    #: Raised by `submit` when set.
+    refuse: Exception | None = None
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    sources: list[bytes | None] = field(default_factory=list)
+    documents: list[NewDocument] = field(default_factory=list)
+    options: Options | None = None
+    known: dict[str, Job] = field(default_factory=dict)
+
+    def submit(self, tenant: str, documents: Sequence[NewDocument], options: Options) -> list[Job]:
+        self.calls.append(("submit", tenant))
+        if self.refuse is not None:
+            raise self.refuse
+        self.documents, self.options = list(documents), options
+        self.sources = [_content(document.source) for document in documents]
+        batch_id = new_batch_id() if len(documents) > 1 else ""
+        made = [self._job(tenant, document, options, batch_id) for document in documents]
+        self.known.update({job.request_id: job for job in made})
+        return made
+
+    def get(self, tenant: str, request_id: str) -> Job:
+        self.calls.append(("get", tenant, request_id))
+        job = self.known.get(request_id)
+        if job is None or job.tenant != tenant:
+            raise NotFound()
+        return job
+
+    def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
+        self.calls.append(("wait", request_id, seconds))
+        job = self.get(tenant, request_id)
+        if seconds > 0 and not job.status.terminal:
+            status = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+            self.known[request_id] = self.ended(job, status)
+        return self.known[request_id]
+
+    def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
+        job = self.get(tenant, request_id)
+        body = {**job.to_dict(), "text": self.texts[0], "page_results": []}
+        whole = json.dumps(body, ensure_ascii=False).encode()
+        return job, iter([whole[:10], whole[10:]])
+
+    def text(self, tenant: str, request_id: str) -> str:
+        self.get(tenant, request_id)
+        return self.texts[list(self.known).index(request_id) % len(self.texts)]
+
+    def page(self, tenant: str, request_id: str, page: int) -> bytes:
+        job = self.get(tenant, request_id)
+        if page != 1:
+            raise NotFound("The document has no page with this number.")
+        if not job.status.terminal:
+            raise Conflict("The page is not finished yet.")
+        return json.dumps({"page": page, "text": self.texts[0]}, ensure_ascii=False).encode()
+
+    def cancel(self, tenant: str, request_id: str) -> Job:
+        self.calls.append(("cancel", request_id))
+        job = self.get(tenant, request_id)
+        if not job.status.terminal:
+            self.known[request_id] = self.ended(job, JobStatus.CANCELLED)
+        return self.known[request_id]
+
+    def batch(self, tenant: str, batch_id: str) -> Batch:
+        found = tuple(job for job in self.known.values() if job.batch_id == batch_id != "")
+        if not found or found[0].tenant != tenant:
+            raise NotFound()
+        return Batch(batch_id=batch_id, tenant=tenant, created_at=CREATED_AT, jobs=found)
+
+    def library(self, tenant: str, limit: int, after: str | None) -> tuple[list[Job], str | None]:
+        self.calls.append(("library", tenant, limit, after))
+        mine = [job for job in reversed(self.known.values()) if job.tenant == tenant]
+        if after is not None:
+            mine = mine[[job.request_id for job in mine].index(after) + 1 :]
+        return mine[:limit], mine[limit - 1].request_id if len(mine) > limit else None
+
+    def live_engines(self) -> tuple[str, ...]:
+        return self.engines
+
+    def readiness(self) -> dict[str, str | None]:
+        return self.parts
+
+    def ended(self, job: Job, status: JobStatus) -> Job:
+        return replace(
+            job,
+            status=status,
+            started_at=CREATED_AT + 500,
+            finished_at=CREATED_AT + 2000 if status.terminal else None,
+            words=2 if status is JobStatus.COMPLETED else None,
+            error=self.error if status is JobStatus.FAILED else None,
+        )
+
+    def _job(self, tenant: str, document: NewDocument, options: Options, batch_id: str) -> Job:
+        return Job(
+            request_id=new_request_id(),
+            tenant=tenant,
+            status=JobStatus.QUEUED,
+            model=options.model,
+            engine="pp-ocrv6",
+            language=options.language,
+            file_name=document.file_name,
+            media_type="image/png",
+            lane=options.lane,
+            batch_id=batch_id,
+            pages=PageCounts(total=1, done=0, failed=0),
+            words=None,
+            confidence=None,
+            created_at=CREATED_AT,
+            started_at=None,
+            finished_at=None,
+            error=None,
+        )
+
+
+@dataclass
+class World:
+    """The application around the stubs."""
+
+    client: FlaskClient
+    jobs: StubJobs
+    tokens: StubTokens
+
+
+def make_world(**settings: Any) -> World:
+    jobs, tokens = StubJobs(), StubTokens()
+    made = Settings(**settings)
+    service = SimpleNamespace(settings=made, jobs=jobs, tokens=tokens)
+    return World(create_app(made, cast(Any, service)).test_client(), jobs, tokens)
+
+
+def _content(source: bytes | BinaryIO | None) -> bytes | None:
+    return source if source is None or isinstance(source, bytes) else source.read()
