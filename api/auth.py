@@ -19,7 +19,7 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 def authenticate() -> None:
-    """Set ``g.tenant``.
+    """Set ``g.tenant`` and ``g.admin``.
 
     Raises:
         Unauthorized: a token is needed, and there is none or it is not valid.
@@ -28,14 +28,24 @@ def authenticate() -> None:
     parts = service()
     if parts.settings.loopback and not parts.tokens.any():
         _check_local(parts.settings.host)
-        g.tenant = LOCAL_TENANT
+        g.tenant, g.admin = LOCAL_TENANT, True
         return
     for secret in _secrets(request.headers.get("Authorization", "")):
-        tenant = parts.tokens.tenant_of(secret)
-        if tenant is not None:
-            g.tenant = tenant
+        token = parts.tokens.find(secret)
+        if token is not None:
+            g.tenant, g.admin = token.tenant, token.admin
             return
     raise Unauthorized()
+
+
+def require_admin() -> None:
+    """Let only those through who look after the service; call it after `authenticate`.
+
+    Raises:
+        Forbidden: the token is a tenant's.
+    """
+    if not g.admin:
+        raise Forbidden("This needs a token that was made with --admin.")
 
 
 def tenant() -> str:

@@ -6,6 +6,7 @@ from typing import cast
 
 from flask import current_app
 
+from casola_ocr.dead import DeadLetters
 from casola_ocr.jobs import Jobs
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
@@ -17,6 +18,10 @@ def service() -> Service:
 
 def jobs() -> Jobs:
     return service().jobs
+
+
+def dead() -> DeadLetters:
+    return service().dead
 
 
 def settings() -> Settings:

@@ -67,7 +67,7 @@ def problem(error: CasolaError) -> Response:
 
 def add_headers(response: Response, error: CasolaError) -> None:
     """Headers that belong to an error on every surface."""
-    if error.status in (429, 503):
+    if error.status in (429, 503) or error.retry_after_seconds:
         response.headers["Retry-After"] = str(error.retry_after_seconds or RETRY_SECONDS)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from casola_ocr import __version__
+from casola_ocr import __version__, operators
 from casola_ocr.errors import CasolaError, ConfigurationError
 from casola_ocr.settings import load_settings, unknown_variables, variable_name
 
@@ -26,10 +26,10 @@ app = typer.Typer(
     help="Turn images and documents into text, on machines of your own. "
     "Every setting is a CASOLA_* variable: see 'casola-ocr settings'.",
 )
-tenants_app = typer.Typer(no_args_is_help=True, help="Who owns jobs and a library.")
-tokens_app = typer.Typer(no_args_is_help=True, help="Secrets with which clients name a tenant.")
-app.add_typer(tenants_app, name="tenants")
-app.add_typer(tokens_app, name="tokens")
+app.add_typer(operators.tenants_app, name="tenants")
+app.add_typer(operators.tokens_app, name="tokens")
+app.add_typer(operators.dead_app, name="dead")
+app.command()(operators.fsck)
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -212,10 +212,10 @@ def doctor() -> None:
     """Check this installation, one line each, with what to do."""
     import httpx
 
-    from casola_ocr.embedded import own_url
+    from casola_ocr.embedded import own_url, with_running_valkey
     from casola_ocr.service import Service
 
-    settings = load_settings()
+    settings = with_running_valkey(load_settings())
     service = Service.open(settings)
     base = own_url(settings)
 
@@ -282,16 +282,10 @@ def doctor() -> None:
 def recover() -> None:
     """Register every unfinished job that Redis does not know, from its manifest."""
     from casola_ocr import logs
-    from casola_ocr.service import Service
 
-    settings = load_settings()
-    logs.configure(settings)
-    if not settings.redis_url.get_secret_value():
-        raise ConfigurationError(
-            "CASOLA_REDIS_URL is not set. A server started by 'casola-ocr serve' recovers by "
-            "itself, at its start and whenever its Valkey was wiped."
-        )
-    console.print(f"{Service.open(settings).recover()} unfinished jobs were registered again")
+    logs.configure(load_settings())
+    found = operators.running_service().recover()
+    console.print(f"{found} unfinished jobs were registered again")
 
 
 @app.command()
@@ -313,59 +307,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "********" if value.get_secret_value() else ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-@tenants_app.command("create")
-def tenants_create(name: str) -> None:
-    """Make a tenant."""
-    _service().tenants.create(name)
-    console.print(f"tenant {name} was made", markup=False)
-
-
-@tenants_app.command("list")
-def tenants_list() -> None:
-    """List the tenants."""
-    for name in _service().tenants.list():
-        console.print(name, markup=False)
-
-
-@tokens_app.command("create")
-def tokens_create(
-    tenant: Annotated[str, typer.Option(help="whose token")],
-    label: Annotated[str, typer.Option(help="what it is for")] = "",
-) -> None:
-    """Make a token; its secret is shown now and never again."""
-    service = _service()
-    if not service.tenants.exists(tenant):
-        raise ConfigurationError(
-            "There is no such tenant; 'casola-ocr tenants create NAME' makes one."
-        )
-    secret, token = service.tokens.create(tenant, label)
-    errors.print(f"token {token.id} of tenant {tenant}; keep it, it is not shown again:",
-                 markup=False)  # fmt: skip
-    sys.stdout.write(secret + "\n")
-
-
-@tokens_app.command("list")
-def tokens_list(tenant: Annotated[str | None, typer.Option(help="only whose")] = None) -> None:
-    """List tokens by their IDs."""
-    for token in _service().tokens.list(tenant):
-        state = "revoked" if token.revoked_at else "valid"
-        made = time.strftime("%Y-%m-%d", time.gmtime(token.created_at / 1000))
-        console.print(f"{token.id}  {token.tenant}  {state}  {made}  {token.label}", markup=False)
-
-
-@tokens_app.command("revoke")
-def tokens_revoke(token_id: str) -> None:
-    """End a token's life; running API processes notice within seconds."""
-    _service().tokens.revoke(token_id)
-    console.print(f"token {token_id} was revoked", markup=False)
-
-
-def _service() -> Any:
-    from casola_ocr.service import Service
-
-    return Service.open(load_settings())
 
 
 def _module(name: str) -> Any:

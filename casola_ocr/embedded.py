@@ -35,6 +35,7 @@ IMPATIENCE_SECONDS = 0.5
 #: Below the ports from which systems take the local end of outgoing connections. A client that
 #: reconnects to a port of that range can connect to itself, and then Valkey cannot bind it again.
 VALKEY_PORTS = range(20_000, 32_000)
+_URL_FILE = "url"
 
 
 def serve(settings: Settings) -> int:
@@ -222,7 +223,7 @@ def _valkey(settings: Settings, lock: int) -> tuple[Settings, ChildSpec]:
     folder.mkdir(exist_ok=True, mode=0o700)
     port = settings.valkey_port or _free_port()
     password = secrets.token_urlsafe(24)
-    # On standard input, so that the password is in no argument list and no file.
+    # On standard input, so that the password is in no argument list.
     config = {
         "bind": "127.0.0.1",
         "port": port,
@@ -231,11 +232,13 @@ def _valkey(settings: Settings, lock: int) -> tuple[Settings, ChildSpec]:
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
         "save": '""',
+        "maxmemory": f"{settings.valkey_maxmemory_mb}mb",
         "dir": _quoted(folder),
         "daemonize": "no",
     }
     lines = "".join(f"{name} {value}\n" for name, value in config.items())
     url = SecretStr(f"redis://:{password}@127.0.0.1:{port}/0")
+    _note(folder / _URL_FILE, url.get_secret_value())
     spec = ChildSpec(
         name="valkey",
         command=[str(get_binary_path()), "-"],
@@ -245,6 +248,26 @@ def _valkey(settings: Settings, lock: int) -> tuple[Settings, ChildSpec]:
         keep_open=(lock,),
     )
     return settings.model_copy(update={"redis_url": url}), spec
+
+
+def with_running_valkey(settings: Settings) -> Settings:
+    """The settings with the URL of the embedded Valkey of this data folder, if one was started.
+
+    Only its owner can read the file: whoever can, can read the documents too.
+    """
+    if settings.redis_url.get_secret_value():
+        return settings
+    try:
+        url = (settings.data_dir / "valkey" / _URL_FILE).read_text(encoding="ascii")
+    except OSError:
+        return settings
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
+
+
+def _note(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def _quoted(path: Path) -> str:

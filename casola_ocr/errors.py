@@ -7,7 +7,9 @@
     ├── Unauthorized                 unauthorized              401  no
     ├── Forbidden                    forbidden                 403  no
     ├── NotFound                     not_found                 404  no
+    ├── Gone                         gone                      410  no
     ├── Conflict                     conflict                  409  no
+    │   └── InProgress               in_progress               409  yes
     ├── FileTooLarge                 file_too_large            413  no
     ├── UnsupportedFormat            unsupported_format        415  no
     ├── Unprocessable                unprocessable             422  no
@@ -17,12 +19,14 @@
     │   ├── TooManyPages             too_many_pages            422  no
     │   ├── UnknownModel             unknown_model             422  no
     │   ├── UnknownLanguage          unknown_language          422  no
+    │   ├── KeyReused                idempotency_key_reused    422  no
     │   ├── BadUrl                   bad_url                   422  no
     │   └── FetchRefused             fetch_refused             422  no
     ├── TooBusy                      too_busy                  429  yes
     ├── Unavailable                  unavailable               503  yes
     │   ├── StoreUnavailable         store_unavailable         503  yes
     │   ├── RecordsUnavailable       records_unavailable       503  yes
+    │   ├── Overloaded               overloaded                503  yes
     │   └── EngineUnavailable        engine_unavailable        503  yes
     ├── FetchFailed                  fetch_failed              422  no
     │   └── FetchTimeout             fetch_timeout             422  no
@@ -113,6 +117,20 @@ class Conflict(CasolaError):
     advice = "Read the job's status first."
 
 
+class InProgress(Conflict):
+    """Another request with this idempotency key is being accepted."""
+
+    code, retryable = "in_progress", True
+    advice = "Wait as long as Retry-After says and send it again; it will not run twice."
+
+
+class Gone(CasolaError):
+    """The job was deleted."""
+
+    code, status = "gone", 410
+    advice = "Nothing of it is left; submit the document again to read it again."
+
+
 class FileTooLarge(CasolaError):
     """The file is larger than this server accepts."""
 
@@ -176,6 +194,13 @@ class UnknownLanguage(Unprocessable):
     advice = "Use 'auto' or an ISO 639-1 code such as 'en'."
 
 
+class KeyReused(Unprocessable):
+    """This idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+    advice = "Use a new key for each new request; send the same body to repeat an old one."
+
+
 class BadUrl(Unprocessable):
     """The URL is not one that can be downloaded."""
 
@@ -191,7 +216,7 @@ class FetchRefused(Unprocessable):
 
 
 class TooBusy(CasolaError):
-    """Too many pages are waiting."""
+    """Too much of this tenant is waiting."""
 
     code, status, retryable = "too_busy", 429, True
     advice = "Wait as long as Retry-After says and send it again."
@@ -214,6 +239,12 @@ class RecordsUnavailable(Unavailable):
     """The job records cannot be reached."""
 
     code = "records_unavailable"
+
+
+class Overloaded(Unavailable):
+    """The service has more work than it may accept."""
+
+    code = "overloaded"
 
 
 class EngineUnavailable(Unavailable):
@@ -280,6 +311,12 @@ class ObjectNotFound(CasolaError):
     """The store has no object with this key."""
 
     code, status = "object_not_found", 404
+
+
+#: Codes of failures that are ours and not the document's: operators get to see them.
+DEAD_CODES = frozenset(
+    error.code for error in (CasolaError, EngineFailed, PageTimeout, AttemptsExhausted)
+)
 
 
 def error_by_code(code: str, detail: str) -> CasolaError:

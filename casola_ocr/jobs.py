@@ -1,89 +1,47 @@
-"""What a client can ask of jobs: submit, get, wait, result, cancel, library.
+"""What a client can ask of jobs: submit, get, wait, result, cancel, retry, delete, library.
 
 The verbs of the workers are in `work`; what repairs a loss is in `recovery`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import BinaryIO
+from dataclasses import replace
 
-import structlog
-
-from casola_ocr import documents, results
-from casola_ocr.documents.names import clean_file_name
+from casola_ocr import engines, erasure, results
 from casola_ocr.errors import (
     CasolaError,
     Conflict,
-    EmptyFile,
-    EngineUnavailable,
-    FileTooLarge,
-    NoFile,
+    Gone,
     NotFound,
     ObjectNotFound,
+    Overloaded,
     StoreUnavailable,
-    UnknownLanguage,
-    UnknownModel,
 )
-from casola_ocr.fetch import validate_url
 from casola_ocr.model import (
     Batch,
     Job,
     JobStatus,
-    Lane,
     Manifest,
+    Marker,
     is_batch_id,
     is_request_id,
-    new_batch_id,
-    new_request_id,
+    now_ms,
+    queued_job,
 )
 from casola_ocr.objects import ObjectStore, keys
-from casola_ocr.publisher import Publisher, pages_queue
-from casola_ocr.records import Records, Registration
+from casola_ocr.publisher import Publisher
+from casola_ocr.records import Records
+from casola_ocr.recovery import registration
 from casola_ocr.settings import Settings
+from casola_ocr.submission import NewDocument, Options, Submissions, limits
+from casola_ocr.tenants import Tenants
+from casola_ocr.waiters import Waiters
 
-log = structlog.get_logger(__name__)
+__all__ = ["Jobs", "NewDocument", "Options"]
 
-#: Every engine that this version knows, the one that ``auto`` prefers first.
-ENGINES = ("deepseek-ocr-v2", "deepseek-ocr", "pp-ocrv6", "tesseract")
-
-#: Languages that a client may name. The engines that read them are another matter.
-LANGUAGES = {
-    "en": "english",
-    "es": "spanish",
-    "fr": "french",
-    "de": "german",
-    "it": "italian",
-    "pt": "portuguese",
-    "ru": "russian",
-    "ja": "japanese",
-    "ko": "korean",
-    "zh": "chinese",
-}
-
-#: Languages whose script an engine's alphabet does not have: it would answer with garbage.
-UNREADABLE = {"pp-ocrv6": {"ko", "ru"}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewDocument:
-    """A document to submit: its bytes, or a URL that a worker downloads when `source` is None."""
-
-    file_name: str
-    source: bytes | BinaryIO | None
-    url: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How the documents of one submission are to be read."""
-
-    model: str = "auto"
-    language: str = "auto"
-    lane: Lane = Lane.INTERACTIVE
+#: What a request is told that found no seat to wait on.
+WAITERS_RETRY_SECONDS = 2
 
 
 class Jobs:
@@ -94,114 +52,122 @@ class Jobs:
     """
 
     def __init__(
-        self, settings: Settings, records: Records, store: ObjectStore, publisher: Publisher
+        self,
+        settings: Settings,
+        records: Records,
+        store: ObjectStore,
+        publisher: Publisher,
+        tenants: Tenants | None = None,
     ):
         self._settings = settings
         self._records = records
         self._store = store
         self._publisher = publisher
+        self._submissions = Submissions(
+            settings, records, store, publisher, tenants or Tenants(store)
+        )
+        self._waiters = Waiters(settings.max_waiters)
 
     def submit(self, tenant: str, documents: Sequence[NewDocument], options: Options) -> list[Job]:
         """Accept documents, all or none; more than one become a batch.
 
-        When it returns, source and manifest are in the store: the jobs survive the loss of Redis.
+        When it returns, the submission is committed in the store: it survives the loss of Redis.
 
         Raises:
             NoFile, EmptyFile, FileTooLarge, UnsupportedFormat, DamagedDocument, TooManyPixels,
             BadUrl, FetchRefused: a document is not acceptable; with several, the detail names it.
             UnknownModel, UnknownLanguage, EngineUnavailable: nobody can read it as asked.
-            TooBusy: too many pages wait already.
+            TooBusy, Overloaded: too much waits already.
+            InProgress, KeyReused, Gone: the idempotency key is in use, was used for another
+            submission, or its job was deleted.
         """
-        if not documents:
-            raise NoFile()
-        language = _language(options.language)
-        engine = self._engine(options.model)
-        if language in UNREADABLE.get(engine, ()):
-            raise UnknownLanguage(f"The engine {engine} cannot read this language's script.")
-        batch_id = new_batch_id() if len(documents) > 1 else ""
-        now = int(time.time() * 1000)
-        accepted = []
-        for document in documents:
-            media_type = self._check(document, named=len(documents) > 1)
-            manifest = Manifest(
-                request_id=new_request_id(),
-                tenant=tenant,
-                file_name=clean_file_name(document.file_name),
-                media_type=media_type,
-                url=document.url if document.source is None else "",
-                model=options.model,
-                engine=engine,
-                language=language,
-                lane=options.lane,
-                batch_id=batch_id,
-                created_at=now,
-            )
-            accepted.append((manifest, document))
-        registrations = [
-            Registration(manifest=manifest, pages=_pages_known(manifest.media_type))
-            for manifest, _ in accepted
-        ]
-        try:
-            for manifest, document in accepted:
-                self._keep(manifest, document)
-            publish = self._records.submit(
-                registrations,
-                window=self._settings.window_pages,
-                max_total=self._settings.max_pending_pages,
-                max_tenant=self._settings.max_pending_pages_per_tenant,
-            )
-        except CasolaError:
-            self._discard([manifest for manifest, _ in accepted])
-            raise
-        queues = {m.request_id: pages_queue(m.engine, m.lane, m.tenant) for m, _ in accepted}
-        for request_id, step in publish:
-            self._publisher.publish(request_id, [step], queues[request_id])
-        log.info(
-            "jobs were accepted",
-            action="jobs_accepted",
-            tenant=tenant,
-            request_ids=list(queues),
-            batch_id=batch_id or None,
-        )
-        return self._records.jobs(list(queues))
+        ids = self._submissions.submit(tenant, documents, options)
+        jobs = zip(ids, self._records.jobs(ids), strict=True)
+        made = [job or self.get(tenant, missing) for missing, job in jobs]
+        for job in made:
+            if job.status.terminal and not job.batch_id:
+                # Repeated by a request that was overtaken: it left the marker once more.
+                self._tidy(job)
+        return made
 
     def get(self, tenant: str, request_id: str) -> Job:
         """The job as it stands.
 
         Raises:
             NotFound: there is no such job, or it is another tenant's.
+            Gone: it was deleted.
         """
-        job = self._records.get(request_id) if is_request_id(request_id) else None
-        if job is None and is_request_id(request_id):
-            job = results.stored_job(self._store, tenant, request_id)
+        if not is_request_id(request_id):
+            raise NotFound()
+        job = self._records.get(request_id) or self._without_record(tenant, request_id)
         if job is None or job.tenant != tenant:
             raise NotFound()
         return job
 
+    def _without_record(self, tenant: str, request_id: str) -> Job | None:
+        """A job that Redis does not know: it ended long ago, or Redis was wiped a moment ago."""
+        try:
+            manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, request_id)))
+        except ObjectNotFound:
+            if erasure.is_erased(self._store, tenant, request_id):
+                raise Gone() from None
+            return None
+        ended = results.stored_job(self._store, tenant, request_id)
+        if ended is not None:
+            return ended
+        committed = self._store.exists(keys.inflight(manifest.batch_id or request_id))
+        return queued_job(manifest) if committed else None
+
     def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
-        """The job once it is terminal, or as it stands after `seconds`."""
+        """The job once it is terminal, or as it stands after `seconds`.
+
+        When too many wait already it is answered at once as it stands.
+        """
         job = self.get(tenant, request_id)
         if job.status.terminal or seconds <= 0:
             return job
-        self._records.wait(request_id, seconds)
+        with self._waiters.seat() as seated:
+            if not seated:
+                return job
+            self._records.wait(request_id, seconds)
         return self.get(tenant, request_id)
+
+    def check_seats(self) -> None:
+        """For surfaces that can only wait: refuse before anything is accepted.
+
+        Raises:
+            Overloaded: too many requests wait already.
+        """
+        if self._waiters.full():
+            raise Overloaded(
+                "Too many requests wait for their results.",
+                retry_after_seconds=WAITERS_RETRY_SECONDS,
+            )
 
     def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
         """The job and the body of its result as chunks of JSON; partial while it runs."""
         job = self.get(tenant, request_id)
-        if job.status in (JobStatus.COMPLETED, JobStatus.FAILED):
-            return job, self._store.stream(keys.result(tenant, request_id))
-        winners = results.winners(self._records.page_states(request_id))
-        return job, results.assemble(self._store, job, winners).chunks()
+        if job.status.terminal:
+            try:
+                return job, self._store.stream(keys.result(tenant, request_id))
+            except ObjectNotFound:
+                # Cancelled a moment ago: what was read is still being joined.
+                return job, self._assembly(job).chunks()
+        return job, self._assembly(job).chunks()
 
     def text(self, tenant: str, request_id: str) -> str:
         """The text of all pages that were read, joined by form feeds."""
         job = self.get(tenant, request_id)
-        try:
-            return self._store.get(keys.text(tenant, request_id)).decode()
-        except ObjectNotFound:
-            winners = results.winners(self._records.page_states(request_id))
-            return results.assemble(self._store, job, winners).text()
+        if job.status.terminal:
+            try:
+                return self._store.get(keys.text(tenant, request_id)).decode()
+            except ObjectNotFound:
+                return self._assembly(job).text()
+        return self._assembly(job).text()
+
+    def _assembly(self, job: Job) -> results.Assembly:
+        states = self._records.page_states(job.request_id)
+        return results.assemble(self._store, job, results.winners(states))
 
     def page(self, tenant: str, request_id: str, page: int) -> bytes:
         """A page's result as JSON; a failed page's carries its error.
@@ -225,16 +191,77 @@ class Jobs:
         raise Conflict("The page is not finished yet.")
 
     def cancel(self, tenant: str, request_id: str) -> Job:
-        """Stop a job; finished pages stay readable. A terminal job stays as it is."""
-        job = self.get(tenant, request_id)
-        if not job.status.terminal:
-            ended = replace(job, status=JobStatus.CANCELLED, finished_at=int(time.time() * 1000))
-            self._records.close(ended, fence=None)
-            self._store.delete([keys.inflight(request_id)])
+        """Stop a job; finished pages stay readable. A job that ended stays as it is."""
+        self._cancel(self.get(tenant, request_id))
         return self.get(tenant, request_id)
 
+    def cancel_batch(self, tenant: str, batch_id: str) -> Batch:
+        """Stop every job of a batch that has not ended."""
+        for job in self.batch(tenant, batch_id).jobs:
+            self._cancel(job)
+        return self.batch(tenant, batch_id)
+
+    def _cancel(self, job: Job) -> None:
+        if job.status.terminal and job.status is not JobStatus.CANCELLED:
+            return
+        cancelled_at = now_ms()
+        stopped, wakes = self._records.cancel(job.request_id, cancelled_at)
+        if stopped:
+            # Only after the records decided: whoever finds this marker knows that cancelling won.
+            marker = Marker(tenant=job.tenant, run=job.run, cancelled_at=cancelled_at)
+            self._store.put(keys.inflight(job.request_id), marker.to_json())
+            self._publisher.publish(wakes)
+            # A worker may have kept what was read, and removed the marker, before it was written.
+            self._tidy(job)
+
+    def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
+        """Read the failed pages of an ended job again, with another model if one is named.
+
+        A job that is being read already is answered as it stands.
+
+        Raises:
+            Conflict: no page of it failed, or it was cancelled.
+            UnknownModel, UnknownLanguage, EngineUnavailable: nobody can read it with that model.
+            TooBusy, Overloaded: too much waits already.
+        """
+        job = self.get(tenant, request_id)
+        if not job.status.terminal:
+            return job
+        if job.status is JobStatus.CANCELLED or not (job.pages.failed or job.error):
+            raise Conflict("No page of this job failed, so there is nothing to read again.")
+        model = model or job.model
+        engine = engines.choose_engine(self._records, model, job.language)
+        marker = Marker(tenant=tenant, run=job.run + 1, model=model, engine=engine)
+        manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, request_id)))
+        manifest = replace(manifest, media_type=job.media_type, file_name=job.file_name)
+        item = registration(self._store, self._records, manifest, marker)
+        if job.pages.total:
+            item = replace(item, pages=job.pages.total)
+        self._records.admit(
+            tenant, pages=job.pages.failed or 1, size=job.size, limits=limits(self._settings)
+        )
+        if not self._records.known([request_id])[0]:
+            self._records.restore([job])
+        self._store.put(keys.inflight(request_id), marker.to_json())
+        wakes = self._records.submit(tenant, [item], window=self._settings.window_pages)
+        self._publisher.publish(wakes)
+        return self.get(tenant, request_id)
+
+    def delete(self, tenant: str, request_id: str) -> None:
+        """Remove every byte of a job, running or ended. Deleting again changes nothing.
+
+        Raises:
+            NotFound: there is no such job, or it is another tenant's.
+        """
+        try:
+            self.get(tenant, request_id)
+        except Gone:
+            return
+        late_ms = self._settings.lease_seconds * 1000
+        erasure.erase(self._records, self._store, tenant, request_id, late_ms=late_ms)
+
     def batch(self, tenant: str, batch_id: str) -> Batch:
-        """The jobs that were submitted together.
+        """The jobs that were submitted together and still exist.
 
         Raises:
             NotFound: there is no such batch, or it is another tenant's.
@@ -243,21 +270,30 @@ class Jobs:
         if found is None or found[0] != tenant:
             raise NotFound()
         _, created_at, ids = found
-        jobs = tuple(self._records.jobs(ids))
+        jobs = tuple(self._jobs(tenant, ids))
         return Batch(batch_id=batch_id, tenant=tenant, created_at=created_at, jobs=jobs)
 
     def library(self, tenant: str, limit: int, after: str | None) -> tuple[list[Job], str | None]:
         """Jobs, newest first, older than the cursor `after`; and the next cursor, if any."""
-        if after is not None and not is_request_id(after):
+        if after is not None and not _is_cursor(after):
             raise NotFound("The cursor 'after' is not one that this server gave.")
-        ids = self._records.library(tenant, limit + 1, after)
-        following = ids[limit - 1] if len(ids) > limit else None
-        return self._records.jobs(ids[:limit]), following
+        found = self._records.library(tenant, limit + 1, after)
+        following = found[limit - 1] if len(found) > limit else None
+        return self._jobs(tenant, [cursor.partition("/")[2] for cursor in found[:limit]]), following
+
+    def _jobs(self, tenant: str, ids: Sequence[str]) -> list[Job]:
+        """The jobs with these IDs; one whose record has gone from Redis is read from the store."""
+        jobs = zip(ids, self._records.jobs(ids), strict=True)
+        found = (job or results.stored_job(self._store, tenant, missing) for missing, job in jobs)
+        return [job for job in found if job is not None]
+
+    def _tidy(self, job: Job) -> None:
+        if results.stored_job(self._store, job.tenant, job.request_id):
+            self._store.delete([keys.inflight(job.request_id)])
 
     def live_engines(self) -> tuple[str, ...]:
         """Engines that a live worker runs, the one that ``auto`` takes first."""
-        capabilities = self._records.capabilities()
-        return tuple(name for name in ENGINES if f"engine:{name}" in capabilities)
+        return engines.live_engines(self._records)
 
     def readiness(self) -> dict[str, str | None]:
         """Part → None when it is ready, else a sentence that says what is missing."""
@@ -283,93 +319,7 @@ class Jobs:
         )
         return parts
 
-    def _engine(self, model: str) -> str:
-        live = self.live_engines()
-        listed = ", ".join(("auto", *live)) if live else "none"
-        if model not in ("auto", *ENGINES):
-            raise UnknownModel(f"No model has this name. Models that are live now: {listed}.")
-        if model == "auto" and live:
-            return live[0]
-        if model in live:
-            return model
-        raise EngineUnavailable(
-            f"No live worker runs this model. Models that are live now: {listed}.",
-            retry_after_seconds=5,
-        )
 
-    def _check(self, document: NewDocument, *, named: bool) -> str:
-        """The media type found in the bytes; empty for a URL."""
-        try:
-            if document.source is None:
-                validate_url(document.url, allow_networks=self._settings.fetch_allow_networks)
-                return ""
-            file = _as_file(document.source)
-            size = file.seek(0, 2)
-            file.seek(0)
-            if size == 0:
-                raise EmptyFile()
-            if size > self._settings.max_file_bytes:
-                raise FileTooLarge(
-                    f"The file has {size / 1e6:.1f} MB; the limit is "
-                    f"{self._settings.max_file_mb} MB."
-                )
-            media_type = documents.sniff(file.read(documents.HEAD_BYTES))
-            file.seek(0)
-            documents.check_header(
-                file, media_type, max_pixels=self._settings.max_page_megapixels * 1_000_000
-            )
-            file.seek(0)
-            return media_type
-        except CasolaError as error:
-            if named:
-                raise type(error)(
-                    f"{clean_file_name(document.file_name)}: {error.detail}"
-                ) from error
-            raise
-
-    def _keep(self, manifest: Manifest, document: NewDocument) -> None:
-        tenant, request_id = manifest.tenant, manifest.request_id
-        if document.source is not None:
-            self._store.put(keys.source(tenant, request_id), document.source)
-        self._store.put(keys.manifest(tenant, request_id), manifest.to_json())
-        # Last, because recovery follows the markers: what a marker names is complete.
-        self._store.put(keys.inflight(request_id), tenant.encode())
-
-    def _discard(self, manifests: Sequence[Manifest]) -> None:
-        """Leave nothing of a submission that was not accepted."""
-        try:
-            for manifest in manifests:
-                tenant, request_id = manifest.tenant, manifest.request_id
-                self._store.delete(
-                    [
-                        keys.inflight(request_id),
-                        keys.manifest(tenant, request_id),
-                        keys.source(tenant, request_id),
-                    ]
-                )
-        except StoreUnavailable:
-            log.warning(
-                "a refused submission left objects behind; recovery will run or remove them",
-                action="discard_failed",
-                request_ids=[manifest.request_id for manifest in manifests],
-            )
-
-
-def _as_file(source: bytes | BinaryIO) -> BinaryIO:
-    return BytesIO(source) if isinstance(source, bytes) else source
-
-
-def _pages_known(media_type: str) -> int:
-    """1 for a plain image, whose source is its page image; 0 for what has to be opened first."""
-    return 1 if media_type and documents.is_single_page(media_type) else 0
-
-
-def _language(asked: str) -> str:
-    name = asked.strip().lower()
-    if name == "auto" or name in LANGUAGES:
-        return name
-    for code, english in LANGUAGES.items():
-        if name == english:
-            return code
-    known = ", ".join(["auto", *LANGUAGES])
-    raise UnknownLanguage(f"This language is not known. Known are: {known}.")
+def _is_cursor(text: str) -> bool:
+    created, _, request_id = text.partition("/")
+    return len(created) == 13 and created.isdecimal() and is_request_id(request_id)

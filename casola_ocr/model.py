@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,7 +14,7 @@ from typing import Any
 from ulid import ULID
 
 #: Version of the manifest and of the record; a reader refuses what is newer than itself.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
 _BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
@@ -46,12 +48,18 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
-def new_request_id() -> str:
-    return f"req_{ULID()}"
+def new_request_id(seed: str = "") -> str:
+    """A new ID; the same one for the same seed, so that one key cannot make two jobs."""
+    return f"req_{_ulid(seed)}"
 
 
-def new_batch_id() -> str:
-    return f"batch_{ULID()}"
+def new_batch_id(seed: str = "") -> str:
+    return f"batch_{_ulid(seed)}"
+
+
+def _ulid(seed: str) -> ULID:
+    # Not derived from the time where there is a seed: the same request may come again any day.
+    return ULID(hashlib.sha256(seed.encode()).digest()[:16]) if seed else ULID()
 
 
 def is_request_id(text: str) -> bool:
@@ -60,6 +68,11 @@ def is_request_id(text: str) -> bool:
 
 def is_batch_id(text: str) -> bool:
     return _BATCH_ID.fullmatch(text) is not None
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970 by this machine's clock: for people to read, never for leases."""
+    return int(time.time() * 1000)
 
 
 def timestamp(milliseconds: int | None) -> str | None:
@@ -98,6 +111,12 @@ class Manifest:
     batch_id: str
     #: Milliseconds since 1970.
     created_at: int
+    #: When the job is to be deleted, in ms since 1970; 0 is never.
+    expires_at: int = 0
+    #: Bytes of the source; 0 while the document is still a URL.
+    size: int = 0
+    #: SHA-256 of what was submitted under an idempotency key; empty without one.
+    fingerprint: str = ""
     version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -115,10 +134,50 @@ class Manifest:
             raise ValueError("manifest of an unknown version")
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         known["lane"] = Lane(known.get("lane", Lane.BULK))
+        # Whatever misses was added since and has a default; what is written again is today's.
+        known["version"] = SCHEMA_VERSION
         try:
             return cls(**known)
         except TypeError as error:
             raise ValueError("manifest misses a field") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """What ``inflight/{id}`` says: whose work is unfinished, and what was decided since then.
+
+    It exists as long as there is something to do: read, retry, keep a cancelled job's pages, or
+    delete. A batch is accepted with the one marker that names all its jobs.
+    """
+
+    tenant: str
+    #: Above 1 for a retry of failed pages, with the model and engine that it asked for.
+    run: int = 1
+    model: str = ""
+    engine: str = ""
+    #: Milliseconds since 1970; 0 = not.
+    cancelled_at: int = 0
+    deleted_at: int = 0
+    #: Request IDs of a batch.
+    jobs: tuple[str, ...] = ()
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Marker:
+        """Read a stored marker; version 1 wrote only the tenant's name.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        if not data.startswith(b"{"):
+            return cls(tenant=data.decode())
+        values = json.loads(data)
+        try:
+            return cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
+        except TypeError as error:
+            raise ValueError("not a marker") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +219,14 @@ class Job:
     started_at: int | None
     finished_at: int | None
     error: JobError | None
+    #: When the job will be deleted, or None.
+    expires_at: int | None = None
+    #: 1, and one more for each retry of failed pages.
+    run: int = 1
+    #: Bytes of the source.
+    size: int = 0
+    fingerprint: str = ""
+    version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """The public shape of a job, fixed by the API reference."""
@@ -173,15 +240,45 @@ class Job:
             "file_name": self.file_name,
             "media_type": self.media_type or None,
             "batch_id": self.batch_id or None,
+            "lane": self.lane.value,
             "pages": asdict(self.pages),
             "words": self.words,
             "confidence": self.confidence,
             "created_at": timestamp(self.created_at),
             "started_at": timestamp(self.started_at),
             "finished_at": timestamp(self.finished_at),
+            "expires_at": timestamp(self.expires_at),
+            "run": self.run,
+            "size": self.size,
             "error": asdict(self.error) if self.error else None,
             "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events"},
         }
+
+
+def queued_job(manifest: Manifest) -> Job:
+    """A job that was accepted and of which nothing else is known yet."""
+    return Job(
+        request_id=manifest.request_id,
+        tenant=manifest.tenant,
+        status=JobStatus.QUEUED,
+        model=manifest.model,
+        engine=manifest.engine,
+        language=manifest.language,
+        file_name=manifest.file_name,
+        media_type=manifest.media_type,
+        lane=manifest.lane,
+        batch_id=manifest.batch_id,
+        pages=PageCounts(total=0, done=0, failed=0),
+        words=None,
+        confidence=None,
+        created_at=manifest.created_at,
+        started_at=None,
+        finished_at=None,
+        error=None,
+        expires_at=manifest.expires_at or None,
+        size=manifest.size,
+        fingerprint=manifest.fingerprint,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Where a step's message goes. The message is a hint; the record is the truth.
+"""Tokens: a Celery message says only that something waits in a pool; the record says what.
 
 This module knows queues and names but no Celery: the API and the workers hand in their own Celery
 application, so that the API can publish without importing the workers.
@@ -6,47 +6,23 @@ application, so that the API can publish without importing the workers.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import structlog
 
-from casola_ocr.model import Lane
+#: Pools of steps; each is also the name of the Celery queue in which its tokens lie.
+PREPARE_POOL = "prepare"
+FINISH_POOL = "finish"
 
-PREPARE_QUEUE = "prepare"
-FINISH_QUEUE = "finish"
-
-#: Bulk tenants are hashed onto this many queues; kombu's round robin makes them take turns.
-BULK_SHARDS = 8
-
-TASK_PREPARE = "casola.prepare"
-TASK_READ_PAGE = "casola.read_page"
-TASK_FINISH = "casola.finish"
+TASK_WORK = "casola.work"
 
 log = structlog.get_logger(__name__)
 
 
-def pages_queue(engine: str, lane: Lane, tenant: str) -> str:
-    """The queue on which a tenant's pages wait for an engine."""
-    if lane is Lane.INTERACTIVE:
-        return f"pages.{engine}.interactive"
-    digest = hashlib.sha256(tenant.encode()).digest()
-    return f"pages.{engine}.bulk.{digest[0] % BULK_SHARDS}"
-
-
-def engine_queues(engine: str) -> list[str]:
-    """Every queue from which a worker of this engine takes pages."""
-    shards = [f"pages.{engine}.bulk.{shard}" for shard in range(BULK_SHARDS)]
-    return [f"pages.{engine}.interactive", *shards]
-
-
-def step_queue(step: str, pages_queue: str) -> str:
-    return {"prepare": PREPARE_QUEUE, "finish": FINISH_QUEUE}.get(step, pages_queue)
-
-
-def step_task(step: str) -> str:
-    return {"prepare": TASK_PREPARE, "finish": TASK_FINISH}.get(step, TASK_READ_PAGE)
+def pages_pool(engine: str) -> str:
+    """The pool in which pages wait for an engine."""
+    return f"pages.{engine}"
 
 
 def celery_settings(redis_url: str) -> dict[str, Any]:
@@ -87,9 +63,9 @@ class CeleryApp(Protocol):
 
 
 class Publisher(Protocol):
-    """Publishes steps. Never raises: what could not be published, the reconciler will."""
+    """Publishes tokens. Never raises: what could not be published, the reconciler will."""
 
-    def publish(self, request_id: str, steps: Iterable[str], pages_queue: str) -> None: ...
+    def publish(self, wakes: Mapping[str, int]) -> None: ...
 
 
 class CeleryPublisher:
@@ -98,19 +74,17 @@ class CeleryPublisher:
     def __init__(self, app: CeleryApp):
         self._app = app
 
-    def publish(self, request_id: str, steps: Iterable[str], pages_queue: str) -> None:
-        for step in steps:
-            args = [request_id] if step in ("prepare", "finish") else [request_id, int(step)]
-            try:
-                self._app.send_task(
-                    step_task(step), args=args, queue=step_queue(step, pages_queue), retry=False
-                )
-            except Exception as error:  # noqa: BLE001 - kombu raises its transport's own types
-                log.warning(
-                    "a message was not published; the reconciler will do it",
-                    action="publish_failed",
-                    request_id=request_id,
-                    step=step,
-                    reason=type(error).__name__,
-                )
-                return
+    def publish(self, wakes: Mapping[str, int]) -> None:
+        """Tell the workers of each pool that so many steps wait there."""
+        for pool, tokens in wakes.items():
+            for _ in range(tokens):
+                try:
+                    self._app.send_task(TASK_WORK, args=[pool], queue=pool, retry=False)
+                except Exception as error:  # noqa: BLE001 - kombu raises its transport's own types
+                    log.warning(
+                        "a token was not published; the reconciler will do it",
+                        action="publish_failed",
+                        pool=pool,
+                        reason=type(error).__name__,
+                    )
+                    return

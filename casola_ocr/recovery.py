@@ -1,94 +1,245 @@
 """Finding again what was accepted, after the records were lost.
 
-Every unfinished job has an ``inflight/`` marker, so only those are listed, never the bucket.
+Everything unfinished has an ``inflight/`` marker, so only those are listed, never the bucket. Jobs
+that ended are listed again from the heads of their results, in the background.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import structlog
 
-from casola_ocr import documents
-from casola_ocr.errors import ObjectNotFound
-from casola_ocr.model import Manifest, is_request_id
+from casola_ocr import documents, erasure
+from casola_ocr.errors import DEAD_CODES, InProgress, ObjectNotFound
+from casola_ocr.model import (
+    SCHEMA_VERSION,
+    Job,
+    JobStatus,
+    Manifest,
+    Marker,
+    is_batch_id,
+    is_request_id,
+)
 from casola_ocr.objects import ObjectStore, keys
-from casola_ocr.publisher import Publisher, pages_queue
+from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records, Registration
+from casola_ocr.results import failures, stored_job
 from casola_ocr.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: Markers that are looked at with one round trip.
+#: Jobs that are looked at with one round trip.
 CHUNK = 200
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    settings: Settings
+    records: Records
+    store: ObjectStore
+    publisher: Publisher
+
+
 def recover(settings: Settings, records: Records, store: ObjectStore, publisher: Publisher) -> int:
-    """Register every unfinished job that has no record; returns how many.
+    """Bring the records in line with every marker; returns how many jobs had to be registered.
 
     Safe to run at any time, by several processes at once: registering again changes nothing.
 
     Raises:
         StoreUnavailable, RecordsUnavailable: nothing is lost; run it again.
     """
+    parts = _Parts(settings=settings, records=records, store=store, publisher=publisher)
     found = 0
-    markers = store.list(keys.INFLIGHT_PREFIX)
-    while chunk := list(islice(markers, CHUNK)):
-        ids = [key.removeprefix(keys.INFLIGHT_PREFIX) for key in chunk]
-        ids = [request_id for request_id in ids if is_request_id(request_id)]
-        for request_id, known in zip(ids, records.exists(ids), strict=True):
-            if known:
-                _tidy(records, store, request_id)
-                continue
-            registration = _registration(store, request_id)
-            if registration is None:
-                continue
-            manifest = registration.manifest
-            steps = records.submit([registration], window=settings.window_pages)
-            queue = pages_queue(manifest.engine, manifest.lane, manifest.tenant)
-            publisher.publish(request_id, [step for _, step in steps], queue)
-            found += 1
+    names = (key.removeprefix(keys.INFLIGHT_PREFIX) for key in store.list(keys.INFLIGHT_PREFIX))
+    while chunk := list(islice(names, CHUNK)):
+        for name, job in zip(chunk, records.jobs(chunk), strict=True):
+            # Work that goes on needs no look at its marker, unless the whole batch was registered
+            # and the job's own marker says what was decided later.
+            if job is None or job.status.terminal or job.batch_id or job.version < SCHEMA_VERSION:
+                found += _recover_marker(parts, name)
     if found:
         log.info("unfinished jobs were recovered", action="jobs_recovered", jobs=found)
     return found
 
 
-def _tidy(records: Records, store: ObjectStore, request_id: str) -> None:
-    """Remove the marker of a job that ended just before its worker died."""
-    job = records.get(request_id)
-    if job is not None and job.status.terminal:
-        store.delete([keys.inflight(request_id)])
+def recover_one(
+    settings: Settings,
+    records: Records,
+    store: ObjectStore,
+    publisher: Publisher,
+    manifest: Manifest,
+) -> None:
+    """Register the submission of this manifest, if it was committed."""
+    parts = _Parts(settings=settings, records=records, store=store, publisher=publisher)
+    for name in (manifest.batch_id, manifest.request_id):
+        if name:
+            _recover_marker(parts, name)
+    stored = stored_job(store, manifest.tenant, manifest.request_id)
+    if stored is not None:
+        records.restore([stored])
 
 
-def _registration(store: ObjectStore, request_id: str) -> Registration | None:
-    marker = keys.inflight(request_id)
-    try:
-        tenant = store.get(marker).decode()
-        manifest = Manifest.from_json(store.get(keys.manifest(tenant, request_id)))
-    except ObjectNotFound:
-        # Removed meanwhile, or left by a submission that was refused.
-        store.delete([marker])
-        return None
-    except ValueError as error:
-        log.error(
-            "a manifest cannot be read; its job is left alone",
-            action="manifest_unreadable",
-            request_id=request_id,
-            reason=str(error),
-        )
-        return None
-    single = manifest.media_type and documents.is_single_page(manifest.media_type)
+def list_ended_jobs(records: Records, store: ObjectStore) -> Iterator[int]:
+    """List every ended job again; yields after each chunk how many it listed."""
+    for tenant in store.folders(keys.TENANTS_PREFIX):
+        found = (name for name in store.folders(keys.jobs_prefix(tenant)) if is_request_id(name))
+        while ids := list(islice(found, CHUNK)):
+            missing = [i for i, known in zip(ids, records.known(ids), strict=True) if not known]
+            jobs = [job for i in missing if (job := stored_job(store, tenant, i))]
+            # Deleted meanwhile: its record may have expired, its tombstone has not.
+            jobs = [job for job in jobs if not erasure.is_erased(store, tenant, job.request_id)]
+            records.restore(jobs, dead={job.request_id for job in jobs if _is_dead(store, job)})
+            yield len(jobs)
+
+
+def registration(
+    store: ObjectStore, records: Records, manifest: Manifest, marker: Marker
+) -> Registration:
+    """How an unfinished job is to be registered: what was read stays read."""
+    single = bool(manifest.media_type) and documents.is_single_page(manifest.media_type)
+    if marker.run > 1:
+        manifest = replace(manifest, model=marker.model, engine=marker.engine)
     return Registration(
         manifest=manifest,
         pages=1 if single else 0,
-        winners=dict(_read_pages(store, tenant, request_id)),
+        winners=_winners(store, records, manifest),
+        run=marker.run,
     )
 
 
-def _read_pages(store: ObjectStore, tenant: str, request_id: str) -> Iterator[tuple[int, str]]:
-    """Pages that were read before; the newest attempt of each, failed ones left out."""
-    for key in store.list(keys.pages_prefix(tenant, request_id)):
+def _winners(store: ObjectStore, records: Records, manifest: Manifest) -> dict[int, str]:
+    """Page → the attempt that read it: from the record, or where there is none from the store."""
+    states = records.page_states(manifest.request_id)
+    if states:
+        return {page: state[2:] for page, state in states.items() if state.startswith("d:")}
+    found = {}
+    for key in store.list(keys.pages_prefix(manifest.tenant, manifest.request_id)):
         parsed = keys.parse_page_result(key)
         if parsed is not None and b'"error":null' in store.get(key):
-            yield parsed
+            found[parsed[0]] = parsed[1]
+    return found
+
+
+def _is_dead(store: ObjectStore, job: Job) -> bool:
+    """Whether a page of an ended job failed for a reason of ours."""
+    if job.error is not None and job.error.code in DEAD_CODES:
+        return True
+    failed = failures(store, job, {}) if job.pages.failed else ()
+    return any(code in DEAD_CODES for _, code, _ in failed)
+
+
+def _recover_marker(parts: _Parts, name: str) -> int:
+    """Do what the marker of this job or batch says; returns how many jobs were registered."""
+    try:
+        marker = Marker.from_json(parts.store.get(keys.inflight(name)))
+    except ObjectNotFound:
+        return 0
+    except ValueError as error:
+        _unreadable(name, error)
+        return 0
+    if is_batch_id(name):
+        return _recover_batch(parts, marker, name)
+    if is_request_id(name):
+        return _recover_job(parts, marker, name)
+    return 0
+
+
+def _recover_job(parts: _Parts, marker: Marker, request_id: str) -> int:
+    records, store = parts.records, parts.store
+    if marker.deleted_at:
+        late_ms = parts.settings.lease_seconds * 1000
+        erasure.erase(records, store, marker.tenant, request_id, late_ms=late_ms)
+        return 0
+    job = records.get(request_id)
+    if job is not None and job.version < SCHEMA_VERSION and not job.status.terminal:
+        # Written by a process of the version before, which nobody of this one would take.
+        records.drop(request_id)
+        job = None
+    registered = 0
+    if job is None or (job.status.terminal and job.run < marker.run):
+        stored = stored_job(store, marker.tenant, request_id)
+        if stored is not None and _is_last(stored, marker):
+            records.restore([stored])
+            store.delete([keys.inflight(request_id)])
+            return 0
+        if not _register(parts, marker, request_id):
+            return 0
+        registered, job = 1, records.get(request_id)
+    if marker.cancelled_at:
+        cancelled, wakes = records.cancel(request_id, marker.cancelled_at)
+        if cancelled:
+            parts.publisher.publish(wakes)
+            return registered
+    if job is not None and job.status.terminal:
+        # A cancelled job is terminal at once, its marker goes when its pages are kept.
+        stored = stored_job(store, marker.tenant, request_id)
+        if stored is not None and _is_last(stored, marker):
+            store.delete([keys.inflight(request_id)])
+    return registered
+
+
+def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
+    registered, open_jobs = 0, 0
+    plain = Marker(tenant=marker.tenant)
+    for start in range(0, len(marker.jobs), CHUNK):
+        ids = marker.jobs[start : start + CHUNK]
+        jobs = parts.records.jobs(ids)
+        for request_id, job, known in zip(ids, jobs, parts.records.known(ids), strict=True):
+            if not known:
+                registered += _recover_member(parts, plain, request_id)
+                open_jobs += 1
+            elif job is not None and not job.status.terminal:
+                open_jobs += 1
+    if not open_jobs:
+        parts.store.delete([keys.inflight(batch_id)])
+    return registered
+
+
+def _recover_member(parts: _Parts, marker: Marker, request_id: str) -> int:
+    """A job of a batch that has no record: it ended, was deleted, or is to run."""
+    if erasure.is_erased(parts.store, marker.tenant, request_id):
+        return 0
+    stored = stored_job(parts.store, marker.tenant, request_id)
+    if stored is not None:
+        parts.records.restore([stored])
+        return 0
+    return _register(parts, marker, request_id)
+
+
+def _register(parts: _Parts, marker: Marker, request_id: str) -> int:
+    store = parts.store
+    try:
+        manifest = Manifest.from_json(store.get(keys.manifest(marker.tenant, request_id)))
+    except ObjectNotFound:
+        # Removed meanwhile, or left by a submission that was refused.
+        store.delete([keys.inflight(request_id)])
+        return 0
+    except ValueError as error:
+        _unreadable(request_id, error)
+        return 0
+    item = registration(store, parts.records, manifest, marker)
+    try:
+        wakes = parts.records.submit(marker.tenant, [item], window=parts.settings.window_pages)
+    except InProgress:
+        # A request is submitting it at this moment.
+        return 0
+    parts.publisher.publish(wakes)
+    return 1
+
+
+def _is_last(stored: Job, marker: Marker) -> bool:
+    """Whether the stored result is of the run that the marker is about."""
+    cancelled = stored.status is JobStatus.CANCELLED
+    return stored.run >= marker.run and (cancelled or not marker.cancelled_at)
+
+
+def _unreadable(name: str, error: ValueError) -> None:
+    log.error(
+        "a marker or manifest cannot be read; its job is left alone",
+        action="manifest_unreadable",
+        name=name,
+        reason=str(error),
+    )

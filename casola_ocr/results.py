@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -21,6 +22,8 @@ from casola_ocr.objects import ObjectStore, keys
 
 #: Between the pages of a joined text.
 PAGE_BREAK = "\f"
+#: Where a stored result goes on after the job's own fields; no escaped string can hold it.
+_PAGES_BEGIN = b',"page_results":['
 
 
 def winners(states: Mapping[int, str]) -> dict[int, str]:
@@ -108,7 +111,7 @@ class Assembly:
     def chunks(self, job: Job | None = None) -> Iterator[bytes]:
         """The body of ``/result``: the job, its page results, and the text."""
         head = json.dumps((job or self.job).to_dict(), ensure_ascii=False)[:-1]
-        yield head.encode() + b',"page_results":['
+        yield head.encode() + _PAGES_BEGIN
         for index, page in enumerate(self.pages()):
             yield (b"," if index else b"") + page
         yield b'],"text":' + json.dumps(self.text(), ensure_ascii=False).encode() + b"}"
@@ -116,7 +119,7 @@ class Assembly:
     def write(self, job: Job, pages: IO[bytes], out: IO[bytes]) -> None:
         """Write the body whose page results were spooled to `pages` before, each on a line."""
         head = json.dumps(job.to_dict(), ensure_ascii=False)[:-1]
-        out.write(head.encode() + b',"page_results":[')
+        out.write(head.encode() + _PAGES_BEGIN)
         for index, page in enumerate(pages):
             out.write((b"," if index else b"") + page.rstrip(b"\n"))
         out.write(b'],"text":' + json.dumps(self.text(), ensure_ascii=False).encode() + b"}")
@@ -127,9 +130,12 @@ def assemble(store: ObjectStore, job: Job, states: Mapping[int, str]) -> Assembl
 
 
 def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
-    """A finished job whose record is gone, from its stored result."""
+    """A job that ended, from the head of its stored result; None when there is none."""
     try:
-        values = json.loads(store.get(keys.result(tenant, request_id)))
+        chunks = store.stream(keys.result(tenant, request_id))
+        with closing_chunks(chunks):
+            head = next(chunks, b"").split(_PAGES_BEGIN, 1)[0]
+        values = json.loads(head + b"}")
     except (ObjectNotFound, ValueError):
         return None
     error = values["error"]
@@ -142,7 +148,7 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         language=values["language"],
         file_name=values["file_name"],
         media_type=values["media_type"] or "",
-        lane=Lane.BULK,
+        lane=Lane(values.get("lane", Lane.BULK)),
         batch_id=values["batch_id"] or "",
         pages=PageCounts(**values["pages"]),
         words=values["words"],
@@ -150,12 +156,22 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         created_at=milliseconds(values["created_at"]) or 0,
         started_at=milliseconds(values["started_at"]),
         finished_at=milliseconds(values["finished_at"]),
+        expires_at=milliseconds(values.get("expires_at")),
+        run=values.get("run", 1),
+        size=values.get("size", 0),
         error=JobError(**error) if error else None,
     )
 
 
 def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> bytes | None:
-    """A page of a finished job whose record is gone."""
+    """A page of a job whose record is gone.
+
+    A page that was tried once has one result; which of several won is in the job's result.
+    """
+    prefix = keys.page_prefix(tenant, request_id, page)
+    attempts = [key for key in store.list(prefix) if keys.parse_page_result(key)]
+    if len(attempts) == 1:
+        return store.get(attempts[0])
     try:
         values = json.loads(store.get(keys.result(tenant, request_id)))
     except ObjectNotFound:
@@ -164,3 +180,32 @@ def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> 
         if result["page"] == page:
             return json.dumps(result, ensure_ascii=False).encode()
     return None
+
+
+def failures(
+    store: ObjectStore, job: Job, states: Mapping[int, str]
+) -> Iterator[tuple[int, str, int]]:
+    """Page, error code and attempts of each page that failed; from the store without `states`."""
+    if states:
+        for page, state in sorted(states.items()):
+            if state.startswith("f:"):
+                _, attempt, code = state.split(":")
+                yield page, code, int(attempt.partition("-")[0])
+        return
+    try:
+        values = json.loads(store.get(keys.result(job.tenant, job.request_id)))
+    except ObjectNotFound:
+        return
+    for result in values["page_results"]:
+        if result["error"]:
+            yield result["page"], result["error"]["code"], result["attempts"]
+
+
+@contextmanager
+def closing_chunks(chunks: Iterator[bytes]) -> Iterator[None]:
+    """Close a stream of which only the beginning is read."""
+    try:
+        yield
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from casola_ocr import recovery
+from casola_ocr.dead import DeadLetters
 from casola_ocr.jobs import Jobs
 from casola_ocr.objects import ObjectStore, open_store
 from casola_ocr.publisher import Publisher
@@ -17,7 +18,7 @@ from casola_ocr.tokens import Tokens
 class _NoPublisher:
     """For commands that run beside the service: the reconciler publishes what they register."""
 
-    def publish(self, request_id: str, steps: object, pages_queue: str) -> None:
+    def publish(self, wakes: object) -> None:
         return
 
 
@@ -30,6 +31,7 @@ class Service:
     store: ObjectStore
     publisher: Publisher
     jobs: Jobs
+    dead: DeadLetters
     tenants: Tenants
     tokens: Tokens
 
@@ -38,13 +40,16 @@ class Service:
         publisher = publisher or _NoPublisher()
         records = Records(settings.redis_url.get_secret_value() or "redis://127.0.0.1:6379/0")
         store = open_store(settings)
+        tenants = Tenants(store)
+        jobs = Jobs(settings, records, store, publisher, tenants)
         return cls(
             settings=settings,
             records=records,
             store=store,
             publisher=publisher,
-            jobs=Jobs(settings, records, store, publisher),
-            tenants=Tenants(store),
+            jobs=jobs,
+            dead=DeadLetters(records, store, jobs),
+            tenants=tenants,
             tokens=Tokens(store),
         )
 

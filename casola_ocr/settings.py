@@ -108,8 +108,36 @@ class Settings(BaseSettings):
     max_pending_pages_per_tenant: int = Field(
         50_000, ge=1, description="pages of one tenant waiting before its submits get 429"
     )
+    max_pending_mb: int = Field(
+        20_000, ge=1, description="unfinished documents of the whole service, in MB"
+    )
+    max_pending_mb_per_tenant: int = Field(
+        10_000, ge=1, description="unfinished documents of one tenant, in MB"
+    )
+    tenant_share: float = Field(
+        0.5, gt=0, le=1,
+        description="part of the running pages above which a tenant lets others go first",
+    )  # fmt: skip
     window_pages: int = Field(
-        32, ge=1, description="pages of one job that may be in the queue at once"
+        32, ge=2, description="page images of one job that are made ahead of the engine"
+    )
+    max_waiters: int = Field(
+        500, ge=0, description="synchronous requests that one API process lets wait"
+    )
+    valkey_maxmemory_mb: int = Field(
+        1024, ge=16, description="most memory of the embedded Valkey, in MB"
+    )
+    redis_memory_share: float = Field(
+        0.75, gt=0, le=1, description="part of Redis's maxmemory above which nothing is accepted"
+    )
+    retention_days: float = Field(
+        0, ge=0, description="jobs are deleted after this many days; 0 = kept; tenants can differ"
+    )
+    record_days: float = Field(
+        7, gt=0, description="how long Redis keeps an ended job's record; the store keeps it anyway"
+    )
+    tombstone_days: int = Field(
+        30, ge=1, description="how long a deleted job is answered with 410 instead of 404"
     )
 
     sync_timeout_seconds: int = Field(
@@ -126,6 +154,12 @@ class Settings(BaseSettings):
     )
     reconcile_seconds: float = Field(
         2.0, gt=0, description="how often the reconciler looks for lost work"
+    )
+    stop_check_seconds: float = Field(
+        0.5, gt=0, description="how often a worker asks whether its pages were cancelled"
+    )
+    drain_seconds: int = Field(
+        10, ge=1, description="how long a stopping worker reads on before it hands its pages back"
     )
     max_attempts: int = Field(3, ge=1, le=20, description="attempts of one page")
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
+from typing import Any
 
-from casola_ocr.errors import Conflict, ObjectNotFound, Unprocessable
+from casola_ocr.errors import Conflict, NotFound, ObjectNotFound, Unprocessable
 from casola_ocr.objects import ObjectStore, keys
 
 #: The tenant of everybody who uses a loopback server on which no token exists.
 LOCAL_TENANT = "local"
+
+#: How long a tenant's settings are remembered by a process.
+CACHE_SECONDS = 30.0
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
@@ -24,6 +29,8 @@ class Tenants:
 
     def __init__(self, store: ObjectStore):
         self._store = store
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, float | None]] = {}
 
     def create(self, name: str) -> None:
         """Make a tenant.
@@ -39,12 +46,35 @@ class Tenants:
         body = {"name": name, "created_at": int(time.time() * 1000)}
         self._store.put(keys.tenant(name), json.dumps(body).encode())
 
+    def set_retention(self, name: str, days: float | None) -> None:
+        """Delete this tenant's new jobs after so many days; 0 keeps them, None = as the service.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        values = self._values(name)
+        if values is None:
+            raise NotFound("There is no such tenant.")
+        values["retention_days"] = days
+        self._store.put(keys.tenant(name), json.dumps(values).encode())
+
+    def retention_days(self, name: str) -> float | None:
+        """After how many days this tenant's jobs are deleted; None = as the service's setting.
+
+        Remembered for `CACHE_SECONDS`.
+        """
+        now = time.monotonic()
+        with self._lock:
+            remembered = self._known.get(name)
+        if remembered and remembered[0] > now:
+            return remembered[1]
+        days = (self._values(name) or {}).get("retention_days")
+        with self._lock:
+            self._known[name] = (now + CACHE_SECONDS, days)
+        return days
+
     def exists(self, name: str) -> bool:
-        try:
-            self._store.get(keys.tenant(name))
-        except ObjectNotFound:
-            return False
-        return True
+        return self._values(name) is not None
 
     def list(self) -> list[str]:
         """The names of all tenants that were created, sorted."""
@@ -54,3 +84,10 @@ class Tenants:
             for key in self._store.list(keys.TENANTS_PREFIX)
             if key.endswith(suffix)
         )
+
+    def _values(self, name: str) -> dict[str, Any] | None:
+        try:
+            values: dict[str, Any] = json.loads(self._store.get(keys.tenant(name)))
+        except ObjectNotFound:
+            return None
+        return values

@@ -42,6 +42,10 @@ class MemoryStore:
         except KeyError:
             raise ObjectNotFound() from None
 
+    def exists(self, key: str) -> bool:
+        self.check()
+        return key in self._objects
+
     def stream(self, key: str) -> Iterator[bytes]:
         content = self.get(key)
         return (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
@@ -51,6 +55,10 @@ class MemoryStore:
         with self._lock:
             found = sorted(key for key in self._objects if key.startswith(prefix))
         return iter(found)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        below = (key.removeprefix(prefix).split("/") for key in self.list(prefix))
+        return iter(sorted({parts[0] for parts in below if len(parts) > 1}))
 
     def delete(self, keys: Iterable[str]) -> None:
         self.check()

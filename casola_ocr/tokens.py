@@ -36,6 +36,8 @@ class Token:
     label: str
     created_at: int
     revoked_at: int | None = None
+    #: May also look after the service: dead letters of all tenants.
+    admin: bool = False
 
 
 class Tokens:
@@ -44,15 +46,19 @@ class Tokens:
     def __init__(self, store: ObjectStore):
         self._store = store
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, str | None]] = {}
+        self._known: dict[str, tuple[float, Token | None]] = {}
         self._any: tuple[float, bool] = (0.0, False)
 
-    def create(self, tenant: str, label: str = "") -> tuple[str, Token]:
+    def create(self, tenant: str, label: str = "", *, admin: bool = False) -> tuple[str, Token]:
         """Make a token; the secret is returned here and nowhere else."""
         secret = _PREFIX + secrets.token_urlsafe(32)
         digest = _digest(secret)
         token = Token(
-            id=digest[:12], tenant=tenant, label=label, created_at=int(time.time() * 1000)
+            id=digest[:12],
+            tenant=tenant,
+            label=label,
+            created_at=int(time.time() * 1000),
+            admin=admin,
         )
         self._store.put(keys.token(digest), json.dumps(asdict(token)).encode())
         return secret, token
@@ -75,8 +81,8 @@ class Tokens:
                 return
         raise NotFound("No token has this ID.")
 
-    def tenant_of(self, secret: str) -> str | None:
-        """The tenant of a valid token; None for an unknown or revoked one."""
+    def find(self, secret: str) -> Token | None:
+        """The valid token with this secret; None for an unknown or revoked one."""
         digest = _digest(secret)
         now = time.monotonic()
         with self._lock:
@@ -84,15 +90,15 @@ class Tokens:
         if remembered and remembered[0] > now:
             return remembered[1]
         try:
-            token = Token(**json.loads(self._store.get(keys.token(digest))))
-            tenant = None if token.revoked_at else token.tenant
+            stored = Token(**json.loads(self._store.get(keys.token(digest))))
+            token = None if stored.revoked_at else stored
         except ObjectNotFound:
-            tenant = None
+            token = None
         with self._lock:
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()
-            self._known[digest] = (now + CACHE_SECONDS, tenant)
-        return tenant
+            self._known[digest] = (now + CACHE_SECONDS, token)
+        return token
 
     def any(self) -> bool:
         """Whether a token was ever made: from then on every request needs one."""

@@ -1,8 +1,8 @@
-"""What a worker does with jobs: prepare, read a page, finish.
+"""What a worker does with jobs: take the next step of a pool, and prepare, read, finish or erase.
 
-Each verb takes IDs, claims its step, does it, and writes the outcome with the claim's fence; a
-verb that runs twice, or late, or beside itself, changes nothing. None raises: what went wrong
-becomes the page's or the job's error, or the step is given back and the reconciler publishes it.
+Each step is taken with a claim, done, and its outcome written with the claim's fence; one that runs
+twice, or late, or beside itself, changes nothing. Nothing here raises: what went wrong becomes the
+page's or the job's error, or the step is given back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from io import BytesIO
@@ -19,8 +19,9 @@ from typing import BinaryIO, Protocol, cast
 import structlog
 from PIL import Image
 
-from casola_ocr import documents, results
+from casola_ocr import documents, erasure, results
 from casola_ocr.errors import (
+    DEAD_CODES,
     CasolaError,
     DamagedDocument,
     EngineFailed,
@@ -31,10 +32,10 @@ from casola_ocr.errors import (
     TooManyPixels,
 )
 from casola_ocr.fetch import Fetcher
-from casola_ocr.model import Claim, Job, JobError, JobStatus, Manifest, PageResult
+from casola_ocr.model import Claim, Job, JobError, JobStatus, Manifest, PageResult, now_ms
 from casola_ocr.objects import ObjectStore, keys
-from casola_ocr.publisher import Publisher, pages_queue
-from casola_ocr.records import Records, Refused
+from casola_ocr.publisher import Publisher
+from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,13 +57,27 @@ class Reader(Protocol):
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult: ...
 
 
-Hold = Callable[[Claim], AbstractContextManager[object]]
+class StepStopped(BaseException):
+    """The claim was lost while its step ran: its job was cancelled, or the worker is to leave.
+
+    Not an `Exception`, so that no handler of an engine's own takes it for a failure.
+    """
+
+
+class Guard(Protocol):
+    """Keeps claims alive, and stops what runs for a claim that was lost."""
+
+    def hold(self, claim: Claim) -> AbstractContextManager[object]:
+        """Send heartbeats for the claim while the context is open."""
+
+    def interruptible(self, claim: Claim) -> AbstractContextManager[object]:
+        """Let `StepStopped` be raised in here once the claim is lost."""
 
 
 class Work:
     """The workers' verbs. One instance belongs to one worker child; not thread-safe.
 
-    `owner` names the child. `hold` keeps a claim alive while its context is open.
+    `owner` names the child.
     """
 
     def __init__(
@@ -73,14 +88,17 @@ class Work:
         publisher: Publisher,
         *,
         owner: str,
-        hold: Hold,
+        guard: Guard,
+        engines: Mapping[str, Reader],
     ):
         self._settings = settings
         self._records = records
         self._store = store
         self._publisher = publisher
         self._owner = owner
-        self._hold = hold
+        self._guard = guard
+        self._engines = engines
+        self._lease_ms = settings.lease_seconds * 1000
         self._fetcher = Fetcher(
             max_bytes=settings.max_file_bytes,
             timeout_seconds=settings.fetch_timeout_seconds,
@@ -88,27 +106,37 @@ class Work:
             allow_networks=settings.fetch_allow_networks,
         )
 
-    def prepare(self, request_id: str) -> None:
-        """Download and open a document, and store its page images window by window."""
-        self._run(request_id, "prepare", self._prepare)
-
-    def read_page(self, request_id: str, page: int, engines: dict[str, Reader]) -> None:
-        """Read one page with the engine of its job."""
-        self._run(request_id, str(page), lambda claim: self._read_page(claim, engines))
-
-    def finish(self, request_id: str) -> None:
-        """Join the pages' results and close the job."""
-        self._run(request_id, "finish", self._finish)
-
-    def _run(self, request_id: str, step: str, action: Callable[[Claim], None]) -> None:
-        structlog.contextvars.bind_contextvars(request_id=request_id, step=step)
+    def run(self, pool: str) -> bool:
+        """Take the next step of a pool and do it; False when nothing waits there."""
         try:
-            claim = self._claim(request_id, step)
-            if claim is None:
-                return
-            with self._hold(claim):
+            taken = self._records.take(
+                pool,
+                self._owner,
+                lease_ms=self._lease_ms,
+                max_attempts=self._settings.max_attempts,
+                share=self._settings.tenant_share,
+            )
+        except RecordsUnavailable:
+            # What waits is found again by the reconciler.
+            log.warning("the records are not available", action="take_failed", pool=pool)
+            return False
+        self._publisher.publish(taken.wakes)
+        if taken.claim is None:
+            return False
+        self._do(taken.claim)
+        return True
+
+    def _do(self, claim: Claim) -> None:
+        action = {"prepare": self._prepare, "finish": self._finish, "erase": self._erase}.get(
+            claim.step, self._read_page
+        )
+        structlog.contextvars.bind_contextvars(request_id=claim.job.request_id, step=claim.step)
+        try:
+            with self._guard.hold(claim):
                 try:
                     action(claim)
+                except StepStopped:
+                    log.info("the step was stopped", action="step_stopped")
                 except StoreUnavailable as error:
                     log.warning(
                         "the store is not available",
@@ -117,7 +145,7 @@ class Work:
                     )
                     self._records.release(claim, delay_ms=STORE_RETRY_MS, counts=False)
         except RecordsUnavailable:
-            # The lease runs out and the reconciler publishes the step again.
+            # The lease runs out and the reconciler offers the step again.
             log.warning("the records are not available", action="step_abandoned")
         except Exception:
             # The attempt is counted; when all are used up the step fails with a reason.
@@ -125,54 +153,38 @@ class Work:
         finally:
             structlog.contextvars.clear_contextvars()
 
-    def _claim(self, request_id: str, step: str) -> Claim | None:
-        claim = self._records.claim(
-            request_id,
-            step,
-            self._owner,
-            lease_ms=self._settings.lease_seconds * 1000,
-            # Finishing is never given up: it depends on nothing but the store.
-            max_attempts=0 if step == "finish" else self._settings.max_attempts,
-        )
-        if isinstance(claim, Refused):
-            if claim.why == "exhausted":
-                log.error("all attempts are used up", action="attempts_exhausted")
-            self._publisher.publish(request_id, claim.publish, claim.pages_queue)
-            return None
-        return claim
-
     def _prepare(self, claim: Claim) -> None:
         job = claim.job
         try:
-            manifest_url = self._manifest_url(job)
-            if manifest_url is None:
+            manifest = self._manifest(job)
+            if manifest is None:
                 self._records.forget(job.request_id)
                 return
-            data, file_name = self._source(job, manifest_url)
+            data, file_name = self._source(claim, manifest)
             self._open(replace(claim, job=replace(job, file_name=file_name)), data)
         except (StoreUnavailable, RecordsUnavailable):
             raise
         except CasolaError as error:
             log.info("the document was refused", action="document_refused", code=error.code)
-            steps = self._records.reject(claim, JobError(code=error.code, detail=error.detail))
-            if steps is not None:
-                self._publish(job, steps)
+            self._publisher.publish(
+                self._records.reject(claim, JobError(code=error.code, detail=error.detail))
+            )
 
-    def _manifest_url(self, job: Job) -> str | None:
-        """The URL in the job's manifest; None when there is no manifest: it was never accepted."""
+    def _manifest(self, job: Job) -> Manifest | None:
+        """The job's manifest; None when there is none: it was never accepted."""
         try:
-            return Manifest.from_json(
-                self._store.get(keys.manifest(job.tenant, job.request_id))
-            ).url
+            return Manifest.from_json(self._store.get(keys.manifest(job.tenant, job.request_id)))
         except ObjectNotFound:
             return None
 
-    def _source(self, job: Job, url: str) -> tuple[bytes, str]:
+    def _source(self, claim: Claim, manifest: Manifest) -> tuple[bytes, str]:
+        job = claim.job
         key = keys.source(job.tenant, job.request_id)
         try:
             return self._store.get(key), job.file_name
         except ObjectNotFound:
-            fetched = self._fetcher.fetch(url)
+            with self._guard.interruptible(claim):
+                fetched = self._fetcher.fetch(manifest.url)
             documents.sniff(fetched.data[: documents.HEAD_BYTES])
             self._store.put(key, fetched.data)
             return fetched.data, fetched.file_name
@@ -183,18 +195,24 @@ class Work:
         media_type = documents.sniff(data[: documents.HEAD_BYTES])
         documents.check_header(BytesIO(data), media_type, max_pixels=max_pixels)
         single = documents.is_single_page(media_type)
-        total = (
+        total = job.pages.total or (
             1
             if single
             else documents.count_pages(BytesIO(data), media_type, max_pages=limits.max_pages)
         )
 
         def opened(ready: int) -> bool:
-            steps = self._records.opened(
-                claim, total=total, ready=ready, media_type=media_type, file_name=job.file_name
+            """Whether more pages are wanted from this claim."""
+            answer, wakes = self._records.opened(
+                claim,
+                total=total,
+                ready=ready,
+                media_type=media_type,
+                file_name=job.file_name,
+                size=len(data),
             )
-            self._publish(job, steps or ())
-            return steps is not None
+            self._publisher.publish(wakes)
+            return answer == "more"
 
         if single:
             opened(1)
@@ -203,24 +221,26 @@ class Work:
         for page in range(claim.ready + 1, total + 1):
             # A page that cannot be opened gets no image: its own attempt finds out and says why.
             with contextlib.suppress(DamagedDocument, TooManyPixels):
-                self._store.put(
-                    keys.page_image(job.tenant, job.request_id, page),
-                    documents.encode_page(reader.page(page)),
-                )
+                with self._guard.interruptible(claim):
+                    image = documents.encode_page(reader.page(page))
+                self._store.put(keys.page_image(job.tenant, job.request_id, page), image)
             if not opened(page):
                 return
+            if page - claim.ready >= limits.window_pages:
+                # Others' documents take their turn; the claim's progress is in the record.
+                self._publisher.publish(self._records.release(claim, delay_ms=0, counts=False))
+                return
 
-    def _read_page(self, claim: Claim, engines: dict[str, Reader]) -> None:
+    def _read_page(self, claim: Claim) -> None:
         job = claim.job
         try:
-            engine = engines.get(job.engine)
+            engine = self._engines.get(job.engine)
             if engine is None:
                 raise EngineFailed("This worker does not run the job's engine.")
             image = self._page_image(job, claim.page)
             result = self._ask(engine, image, claim)
         except ObjectNotFound:
-            self._records.forget(job.request_id)
-            return
+            self._without_source(claim)
         except EngineFailed as error:
             log.warning("the engine failed", action="engine_failed", reason=repr(error.__cause__))
             if claim.attempt < self._settings.max_attempts:
@@ -236,13 +256,22 @@ class Work:
 
     def _ask(self, engine: Reader, image: Image.Image, claim: Claim) -> PageResult:
         try:
-            return engine.read(
-                image, page=claim.page, attempt=claim.attempt, language=claim.job.language
-            )
+            with self._guard.interruptible(claim):
+                return engine.read(
+                    image, page=claim.page, attempt=claim.attempt, language=claim.job.language
+                )
         except CasolaError:
             raise
         except Exception as error:
             raise EngineFailed() from error
+
+    def _without_source(self, claim: Claim) -> None:
+        """Nothing is there to be read: the job was never accepted, or its source was lost."""
+        if self._manifest(claim.job) is None:
+            self._records.forget(claim.job.request_id)
+            return
+        error = DamagedDocument("The document is not in the store any more.")
+        self._settle(claim, error.code, _failure(claim, error))
 
     def _page_image(self, job: Job, page: int) -> Image.Image:
         """The page as the reader sees it: from its own image, or straight from the source."""
@@ -260,22 +289,27 @@ class Work:
     def _settle(self, claim: Claim, outcome: str, result: PageResult) -> None:
         job = claim.job
         attempt = f"{claim.attempt}-{claim.fence}"
-        self._store.put(
-            keys.page_result(job.tenant, job.request_id, claim.page, attempt), result.to_json()
+        key = keys.page_result(job.tenant, job.request_id, claim.page, attempt)
+        self._store.put(key, result.to_json())
+        settled = self._records.settle(
+            claim,
+            outcome,
+            dead=outcome in DEAD_CODES,
+            inline_pages=FINISH_INLINE_PAGES,
+            lease_ms=self._lease_ms,
         )
-        steps = self._records.settle(claim, outcome)
-        if steps is None:
-            log.info("another attempt won, or the job ended", action="attempt_lost")
+        if settled is None:
+            # Another attempt won, or the job ended. Its result stays: after a wipe of the records
+            # this very attempt may have been found in the store and made the winner.
+            log.info("the attempt lost", action="attempt_lost")
             return
-        self._publish(job, [step for step in steps if step != "finish"])
-        if "finish" in steps:
-            if job.pages.total <= FINISH_INLINE_PAGES:
-                self.finish(job.request_id)
-            else:
-                self._publish(job, ["finish"])
+        self._publisher.publish(settled.wakes)
+        if settled.finish is not None:
+            self._do(settled.finish)
 
     def _finish(self, claim: Claim) -> None:
-        job = claim.job
+        begun = time.monotonic()
+        job = self._records.get(claim.job.request_id) or claim.job
         states = results.winners(self._records.page_states(job.request_id))
         assembly = results.assemble(self._store, job, states)
         with _spool() as pages, _spool() as body:
@@ -285,27 +319,41 @@ class Work:
             closed = _closed(job, assembly)
             assembly.write(closed, pages, body)
             body.seek(0)
+            if not self._still_ours(claim, begun):
+                return
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
-        if self._records.close(closed, claim.fence):
-            self._store.delete([keys.inflight(job.request_id)])
-            log.info(
-                "the job ended",
-                action="job_ended",
-                request_id=job.request_id,
-                status=closed.status.value,
-                pages=closed.pages.total,
-                failed=closed.pages.failed,
-            )
-
-    def _publish(self, job: Job, steps: Iterable[str]) -> None:
-        self._publisher.publish(
-            job.request_id, steps, pages_queue(job.engine, job.lane, job.tenant)
+        keep_seconds = int(self._settings.record_days * 86_400)
+        ended_batch = self._records.close(claim, closed, keep_seconds=keep_seconds)
+        if ended_batch is None:
+            return
+        markers = [job.request_id, *([ended_batch] if ended_batch else [])]
+        self._store.delete([keys.inflight(name) for name in markers])
+        log.info(
+            "the job ended",
+            action="job_ended",
+            status=closed.status.value,
+            pages=closed.pages.total,
+            failed=closed.pages.failed,
         )
+
+    def _still_ours(self, claim: Claim, begun: float) -> bool:
+        """Whether a claim that may have run out, the process having been stopped, still holds.
+
+        Another worker may have finished the job since, and its owner have it read once more.
+        """
+        if (time.monotonic() - begun) * 1000 < self._lease_ms / 2:
+            return True
+        return self._records.heartbeat([claim], self._lease_ms)[0]
+
+    def _erase(self, claim: Claim) -> None:
+        erasure.complete(self._records, self._store, claim)
 
 
 def _closed(job: Job, assembly: results.Assembly) -> Job:
     status = JobStatus.COMPLETED if job.pages.done else JobStatus.FAILED
+    if job.status is JobStatus.CANCELLED:
+        status = job.status
     error = job.error
     if status is JobStatus.FAILED and error is None:
         # Of a single page the reason is the document's; of many, each page says its own.
@@ -315,7 +363,7 @@ def _closed(job: Job, assembly: results.Assembly) -> Job:
         status=status,
         words=assembly.words if job.pages.done else None,
         confidence=assembly.confidence,
-        finished_at=int(time.time() * 1000),
+        finished_at=job.finished_at or now_ms(),
         error=error,
     )
 

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, cast
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from casola_ocr.errors import Conflict, NotFound, StoreUnavailable
+from casola_ocr.dead import DeadLetter
+from casola_ocr.errors import Conflict, NotFound, Overloaded, StoreUnavailable
 from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import (
     Batch,
@@ -24,6 +25,7 @@ from casola_ocr.model import (
     new_request_id,
 )
 from casola_ocr.settings import Settings
+from casola_ocr.tokens import Token
 
 #: The first bytes of a PNG; the stub sniffs nothing.
 CONTENT = b"\x89PNG\r\n\x1a\n"
@@ -36,6 +38,7 @@ class StubTokens:
     """`Tokens` with its secrets in the open; `down` is an object store that does not answer."""
 
     secrets: dict[str, str] = field(default_factory=dict)
+    admins: set[str] = field(default_factory=set)
     down: bool = False
     asked: list[str] = field(default_factory=list)
 
@@ -44,11 +47,13 @@ class StubTokens:
             raise StoreUnavailable()
         return bool(self.secrets)
 
-    def tenant_of(self, secret: str) -> str | None:
+    def find(self, secret: str) -> Token | None:
         if self.down:
             raise StoreUnavailable()
         self.asked.append(secret)
-        return self.secrets.get(secret)
+        tenant = self.secrets.get(secret)
+        admin = secret in self.admins
+        return tenant and Token(id="t", tenant=tenant, label="", created_at=0, admin=admin)
 
 
 @dataclass
@@ -61,6 +66,8 @@ class StubJobs:
     texts: list[str] = field(default_factory=lambda: ["Grüße"])
     engines: tuple[str, ...] = ("pp-ocrv6", "tesseract")
     parts: dict[str, str | None] = field(default_factory=lambda: {"records": None, "store": None})
+    #: Whether no request may wait any more.
+    full: bool = False
     #: Raised by `submit` when set.
     refuse: Exception | None = None
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -133,6 +140,23 @@ class StubJobs:
             mine = mine[[job.request_id for job in mine].index(after) + 1 :]
         return mine[:limit], mine[limit - 1].request_id if len(mine) > limit else None
 
+    def check_seats(self) -> None:
+        if self.full:
+            raise Overloaded()
+
+    def cancel_batch(self, tenant: str, batch_id: str) -> Batch:
+        for job in self.batch(tenant, batch_id).jobs:
+            self.cancel(tenant, job.request_id)
+        return self.batch(tenant, batch_id)
+
+    def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
+        self.calls.append(("retry", request_id, model))
+        return self.get(tenant, request_id)
+
+    def delete(self, tenant: str, request_id: str) -> None:
+        self.calls.append(("delete", request_id))
+        self.get(tenant, request_id)
+
     def live_engines(self) -> tuple[str, ...]:
         return self.engines
 
@@ -172,19 +196,40 @@ class StubJobs:
 
 
 @dataclass
+class StubDead:
+    """`DeadLetters` with its list in the open."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def list(self, limit: int, after: int | None) -> tuple[list[DeadLetter], int | None]:
+        self.calls.append(("list", limit, after))
+        return self.letters[:limit], None
+
+    def retry(self, request_id: str, model: str = "") -> None:
+        self.calls.append(("retry", request_id, model))
+
+    def drop(self, request_id: str) -> None:
+        self.calls.append(("drop", request_id))
+        if not any(letter.request_id == request_id for letter in self.letters):
+            raise NotFound()
+
+
+@dataclass
 class World:
     """The application around the stubs."""
 
     client: FlaskClient
     jobs: StubJobs
     tokens: StubTokens
+    dead: StubDead
 
 
 def make_world(**settings: Any) -> World:
-    jobs, tokens = StubJobs(), StubTokens()
+    jobs, tokens, dead = StubJobs(), StubTokens(), StubDead()
     made = Settings(**settings)
-    service = SimpleNamespace(settings=made, jobs=jobs, tokens=tokens)
-    return World(create_app(made, cast(Any, service)).test_client(), jobs, tokens)
+    service = SimpleNamespace(settings=made, jobs=jobs, tokens=tokens, dead=dead)
+    return World(create_app(made, cast(Any, service)).test_client(), jobs, tokens, dead)
 
 
 def _content(source: bytes | BinaryIO | None) -> bytes | None:

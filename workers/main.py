@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import sys
+import time
 
 import structlog
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from casola_ocr import logs
 from casola_ocr.errors import ConfigurationError
-from casola_ocr.publisher import FINISH_QUEUE, PREPARE_QUEUE, engine_queues
+from casola_ocr.publisher import FINISH_POOL, PREPARE_POOL, pages_pool
 from casola_ocr.settings import Settings
 from workers import tasks
 from workers.celery import make_app
@@ -31,23 +33,25 @@ def run_worker(settings: Settings, role: str) -> None:
         engines = settings.engines or installed_engines()
         if not engines:
             raise ConfigurationError("No engine is installed; 'casola-ocr doctor' says more.")
-        queues = [queue for engine in engines for queue in engine_queues(engine)]
+        queues = [pages_pool(engine) for engine in engines]
         children = settings.cpu_workers
         # Libraries below the engines start a thread per core each, unless told before the fork.
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(variable, str(settings.cpu_threads))
     elif role == "prepare":
-        engines, queues, children = (), [PREPARE_QUEUE, FINISH_QUEUE], settings.prepare_workers
+        engines, queues, children = (), [PREPARE_POOL, FINISH_POOL], settings.prepare_workers
     else:
         raise ConfigurationError("The role is 'pages' or 'prepare'.")
 
     app = make_app(settings, queues)
     child: list[tasks.Child] = []
     tasks.register(app, child)
+    # Shared with the children, which are forked from here.
+    deadline = multiprocessing.Value("d", 0.0, lock=False)
 
     def start(**_: object) -> None:
         try:
-            child.append(tasks.start_child(settings, app, engines))
+            child.append(tasks.start_child(settings, app, engines, deadline))
         except Exception:
             # Celery logs and goes on with a child that could do nothing.
             log.exception("the worker child could not start", action="child_failed")
@@ -57,6 +61,11 @@ def run_worker(settings: Settings, role: str) -> None:
         for running in child:
             running.pulse.stop()
 
+    def drain(**_: object) -> None:
+        # Children read on until then; what they still hold is handed back at once, not lost.
+        deadline.value = time.monotonic() + settings.drain_seconds
+
+    worker_shutting_down.connect(drain, weak=False)
     worker_process_init.connect(start, weak=False)
     worker_process_shutdown.connect(stop, weak=False)
     sys.exit(

@@ -1,6 +1,6 @@
-"""The reconciler: publishes again what nobody works on, and recovers a wiped Redis by itself.
+"""The reconciler: gives back what nobody works on, and recovers a wiped Redis by itself.
 
-Several may run at once: each sweep is one atomic script.
+Several may run at once: each sweep is one atomic script, and everything else is safe to repeat.
 """
 
 from __future__ import annotations
@@ -9,17 +9,28 @@ import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
 
 import structlog
 from celery import Celery
 
-from casola_ocr import logs
+from casola_ocr import erasure, logs, recovery
 from casola_ocr.errors import CasolaError
+from casola_ocr.model import SCHEMA_VERSION
 from casola_ocr.publisher import CeleryPublisher, celery_settings
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+
+#: How often the markers in the store are compared with the records, wiped or not.
+RECOVER_SECONDS = 60.0
+#: How often deletions are looked at that happened long ago.
+TOMBSTONE_SECONDS = 3600.0
+#: How long listing ended jobs again may hold up the next sweep.
+LISTING_SECONDS = 0.5
 
 
 def run(settings: Settings) -> None:
@@ -32,31 +43,86 @@ def run(settings: Settings) -> None:
     app.conf.update(celery_settings(settings.redis_url.get_secret_value()))
     service = Service.open(settings, CeleryPublisher(app))
     slot = f"{socket.gethostname()}:{os.getpid()}"
-    started = False
+    reconciler = Reconciler(settings, service)
     while not stop.is_set():
         try:
-            if not started or not service.records.has_epoch():
-                # In this order: an interrupted recovery is begun again.
-                service.recover()
-                service.records.set_epoch()
-                started = True
-            sweep(service)
+            reconciler.tick(time.monotonic())
             service.records.pulse(slot, ("reconcile",))
         except CasolaError as error:
             log.warning("cannot reconcile now", action="reconcile_delayed", code=error.code)
+        except Exception:
+            # One bad object must not end the loop that everything rests on.
+            log.exception("reconciling failed", action="reconcile_failed")
         stop.wait(settings.reconcile_seconds)
+    service.records.pulse(slot, ())
 
 
-def sweep(service: Service) -> int:
-    """Publish again every step that lost its worker or its message; returns how many."""
-    lost = service.records.sweep()
-    for step in lost:
-        service.publisher.publish(step.request_id, [step.step], step.pages_queue)
-        log.info(
-            "a step was published again",
-            action="step_republished",
-            request_id=step.request_id,
-            step=step.step,
-            why=step.why,
-        )
-    return len(lost)
+class Reconciler:
+    """What is to be done at each tick. Not thread-safe."""
+
+    def __init__(self, settings: Settings, service: Service):
+        self._settings = settings
+        self._service = service
+        self._recover_at = 0.0
+        self._tombstones_at = 0.0
+        self._listing: Iterator[int] | None = None
+
+    def tick(self, now: float) -> None:
+        """Recover what was lost, sweep, delete what expired.
+
+        Raises:
+            StoreUnavailable, RecordsUnavailable: nothing is lost; the next tick does it.
+        """
+        records = self._service.records
+        epoch = records.epoch()
+        if epoch is not None and epoch < SCHEMA_VERSION:
+            log.warning("records of an older version are made anew", action="records_migrated")
+            records.wipe()
+            epoch = None
+        if epoch is None or now >= self._recover_at:
+            # In this order: an interrupted recovery is begun again.
+            self._service.recover()
+            records.set_epoch()
+            self._recover_at = now + RECOVER_SECONDS
+        self._sweep()
+        self._list_ended()
+        if now >= self._tombstones_at:
+            days = self._settings.tombstone_days
+            erasure.drop_tombstones(self._service.store, days=days)
+            self._tombstones_at = now + TOMBSTONE_SECONDS
+
+    def _sweep(self) -> None:
+        service = self._service
+        swept = service.records.sweep(max_attempts=self._settings.max_attempts)
+        service.publisher.publish(swept.wakes)
+        for request_id, step, why in swept.lost:
+            if why != "waited":
+                log.info(
+                    "nobody worked on a step any more",
+                    action="step_lost",
+                    request_id=request_id,
+                    step=step,
+                    why=why,
+                )
+        for tenant, request_id in swept.expired:
+            erasure.erase(
+                service.records,
+                service.store,
+                tenant,
+                request_id,
+                late_ms=self._settings.lease_seconds * 1000,
+            )
+
+    def _list_ended(self) -> None:
+        """Go on listing ended jobs after the records were lost, for a while."""
+        records = self._service.records
+        if self._listing is None:
+            if records.is_listed():
+                return
+            self._listing = recovery.list_ended_jobs(records, self._service.store)
+        until = time.monotonic() + LISTING_SECONDS
+        while time.monotonic() < until:
+            if next(self._listing, None) is None:
+                self._listing = None
+                records.set_listed()
+                return

@@ -1,4 +1,7 @@
-"""The tasks: IDs in, one verb, nothing out. What a child needs is made once, after the fork."""
+"""The one task: a token says that something waits in a pool; take it and do it.
+
+What a child needs is made once, after the fork.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from PIL import Image
 
 from casola_ocr.errors import PageTimeout
 from casola_ocr.model import PageResult
-from casola_ocr.publisher import TASK_FINISH, TASK_PREPARE, TASK_READ_PAGE, CeleryPublisher
+from casola_ocr.publisher import TASK_WORK, CeleryPublisher
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.work import Reader, Work
 from workers.engines import make_engine
 from workers.engines.golden import prove
-from workers.pulse import Pulse
+from workers.pulse import Deadline, Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +33,7 @@ class Child:
 
     work: Work
     pulse: Pulse
-    engines: dict[str, Reader]
+    deadline: Deadline
 
 
 class TimedEngine:
@@ -46,14 +49,17 @@ class TimedEngine:
             raise PageTimeout() from error
 
 
-def start_child(settings: Settings, app: Celery, engine_names: tuple[str, ...]) -> Child:
+def start_child(
+    settings: Settings, app: Celery, engine_names: tuple[str, ...], deadline: Deadline
+) -> Child:
     """Load the engines, prove each on the golden page, and announce the child.
 
     A child of a `prepare` worker has no engines.
     """
-    service = Service.open(settings, CeleryPublisher(app))
+    publisher = CeleryPublisher(app)
+    service = Service.open(settings, publisher)
     slot = f"{socket.gethostname()}:{os.getpid()}"
-    pulse = Pulse(settings, service.records, slot)
+    pulse = Pulse(settings, service.records, publisher, slot, deadline)
     engines: dict[str, Reader] = {}
     for name in engine_names:
         engine = make_engine(name, settings.cpu_threads)
@@ -64,25 +70,20 @@ def start_child(settings: Settings, app: Celery, engine_names: tuple[str, ...]) 
         settings,
         service.records,
         service.store,
-        service.publisher,
+        publisher,
         owner=slot,
-        hold=pulse.hold,
+        guard=pulse,
+        engines=engines,
     )
     pulse.start(tuple(f"engine:{name}" for name in engines) or ("prepare",))
-    return Child(work=work, pulse=pulse, engines=engines)
+    return Child(work=work, pulse=pulse, deadline=deadline)
 
 
 def register(app: Celery, child: list[Child]) -> None:
-    """Register the tasks; `child` is filled by the process that runs them."""
+    """Register the task; `child` is filled by the process that runs it."""
 
-    @app.task(name=TASK_PREPARE)  # type: ignore[untyped-decorator]
-    def prepare(request_id: str) -> None:
-        child[0].work.prepare(request_id)
-
-    @app.task(name=TASK_READ_PAGE)  # type: ignore[untyped-decorator]
-    def read_page(request_id: str, page: int) -> None:
-        child[0].work.read_page(request_id, page, child[0].engines)
-
-    @app.task(name=TASK_FINISH)  # type: ignore[untyped-decorator]
-    def finish(request_id: str) -> None:
-        child[0].work.finish(request_id)
+    @app.task(name=TASK_WORK)  # type: ignore[untyped-decorator]
+    def work(pool: str) -> None:
+        # A worker that is stopping takes nothing new: the token's step waits for another worker.
+        if not child[0].deadline.value:
+            child[0].work.run(pool)

@@ -55,6 +55,8 @@ IMAGE_CODES = {
 def chat_completions() -> ResponseReturnValue:
     body = json_object()
     documents, model = _parse(body)
+    # This surface can only wait: better to refuse than to accept what nobody can ask about.
+    jobs().check_seats()
     lane = Lane.INTERACTIVE
     made = jobs().submit(tenant(), documents, Options(model=model, lane=lane))
     g.openai_request_id = made[0].request_id

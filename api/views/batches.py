@@ -21,6 +21,11 @@ def get(batch_id: str) -> ResponseReturnValue:
     return render(jobs().batch(tenant(), batch_id))
 
 
+@blueprint.post("/<batch_id>/cancel")
+def cancel(batch_id: str) -> ResponseReturnValue:
+    return render(jobs().cancel_batch(tenant(), batch_id))
+
+
 def render(batch: Batch) -> dict[str, Any]:
     """The public shape of a batch."""
     counted = Counter(job.status for job in batch.jobs)

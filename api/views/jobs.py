@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
 from api.auth import authenticate, tenant
@@ -23,6 +23,12 @@ blueprint.before_request(authenticate)
 
 #: How soon a client that polls should ask again.
 POLL_SECONDS = "1"
+MAX_KEY_LENGTH = 255
+
+
+def _number(value: object) -> object:
+    """A form's fields are text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Fields(BaseModel):
@@ -33,6 +39,8 @@ class Fields(BaseModel):
     model: str = "auto"
     language: str = "auto"
     lane: str | None = None
+    #: Seconds after which the jobs are deleted, at most as long as the tenant's retention.
+    expires_in: Annotated[int, BeforeValidator(_number)] | None = Field(None, ge=60, le=10**9)
 
 
 class JsonBody(Fields):
@@ -42,7 +50,15 @@ class JsonBody(Fields):
     urls: list[str] | None = None
 
 
-_Fields = TypeVar("_Fields", bound=Fields)
+class Again(BaseModel):
+    """The JSON body of a retry, which may be left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = ""
+
+
+_Fields = TypeVar("_Fields", bound=BaseModel)
 
 
 @blueprint.post("")
@@ -81,6 +97,19 @@ def page(request_id: str, page: int) -> ResponseReturnValue:
 @blueprint.post("/<request_id>/cancel")
 def cancel(request_id: str) -> ResponseReturnValue:
     return jobs().cancel(tenant(), request_id).to_dict()
+
+
+@blueprint.post("/<request_id>/retry")
+def retry(request_id: str) -> ResponseReturnValue:
+    model = _validated(Again, json_object()).model if request.get_data() else ""
+    job = jobs().retry(tenant(), request_id, model)
+    return job.to_dict(), 202, {"Retry-After": POLL_SECONDS}
+
+
+@blueprint.delete("/<request_id>")
+def delete(request_id: str) -> ResponseReturnValue:
+    jobs().delete(tenant(), request_id)
+    return "", 204
 
 
 def _result(request_id: str, headers: dict[str, str]) -> Response:
@@ -154,4 +183,22 @@ def _options(fields: Fields, documents: int, wait: int) -> Options:
         lane = Lane(fields.lane)
     else:
         raise MalformedRequest("'lane' is 'interactive' or 'bulk'.", field="lane")
-    return Options(model=fields.model, language=fields.language, lane=lane)
+    return Options(
+        model=fields.model,
+        language=fields.language,
+        lane=lane,
+        idempotency_key=_idempotency_key(),
+        expires_in=fields.expires_in,
+    )
+
+
+def _idempotency_key() -> str:
+    """The header's value; the draft's structured string may come with its quotes or without."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(key) > MAX_KEY_LENGTH:
+        raise MalformedRequest(
+            f"'Idempotency-Key' has at most {MAX_KEY_LENGTH} characters.", field="Idempotency-Key"
+        )
+    return key

@@ -36,6 +36,9 @@ class ObjectStore(Protocol):
             ObjectNotFound: there is no such object.
         """
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+
     def stream(self, key: str) -> Iterator[bytes]:
         """The object's bytes in chunks of at most 1 MiB; opened before a chunk is asked for.
 
@@ -47,6 +50,12 @@ class ObjectStore(Protocol):
         """Every key under `prefix` (which ends in ``/``), in bounded memory.
 
         The order is the store's own: not every S3 server sorts by bytes.
+        """
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names directly under `prefix` (which ends in ``/``) that have keys below them.
+
+        As cheap as a listing of so many keys, however many lie below each name.
         """
 
     def delete(self, keys: Iterable[str]) -> None:

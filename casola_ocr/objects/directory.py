@@ -72,6 +72,10 @@ class DirectoryStore:
         with _translated(reading=True):
             return self._path(key).read_bytes()
 
+    def exists(self, key: str) -> bool:
+        with _translated():
+            return self._path(key).is_file()
+
     def stream(self, key: str) -> Iterator[bytes]:
         with _translated(reading=True):
             file = self._path(key).open("rb")
@@ -81,6 +85,13 @@ class DirectoryStore:
         if not prefix.endswith("/"):
             raise ValueError("a prefix ends in '/'")
         yield from self._walk(self._path(prefix.rstrip("/")), prefix)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        if not prefix.endswith("/"):
+            raise ValueError("a prefix ends in '/'")
+        for name in self._names(self._path(prefix.rstrip("/"))):
+            if name.endswith("/"):
+                yield name[:-1]
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -139,18 +150,20 @@ class DirectoryStore:
                 return
             folder = folder.parent
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+    def _names(self, folder: Path) -> builtins.list[str]:
+        """What lies in a folder, sorted as keys are: a folder's name ends in a slash."""
         with _translated():
             try:
                 with os.scandir(folder) as entries:
-                    # A folder sorts as its name with the slash that its keys have.
-                    names = sorted(
+                    return sorted(
                         entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
                         for entry in entries
                     )
             except (FileNotFoundError, NotADirectoryError):
-                return
-        for name in names:
+                return []
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+        for name in self._names(folder):
             if name.endswith("/"):
                 yield from self._walk(folder / name[:-1], prefix + name)
             else:

@@ -12,6 +12,7 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 INFLIGHT_PREFIX = "inflight/"
 TENANTS_PREFIX = "tenants/"
+TOMBSTONES_PREFIX = "tombstones/"
 TOKENS_PREFIX = "tokens/"
 
 
@@ -29,8 +30,12 @@ def token(sha256_hex: str) -> str:
     return f"{TOKENS_PREFIX}{_safe(sha256_hex)}.json"
 
 
+def jobs_prefix(tenant: str) -> str:
+    return f"{TENANTS_PREFIX}{_safe(tenant)}/jobs/"
+
+
 def job_prefix(tenant: str, request_id: str) -> str:
-    return f"{TENANTS_PREFIX}{_safe(tenant)}/jobs/{_safe(request_id)}/"
+    return f"{jobs_prefix(tenant)}{_safe(request_id)}/"
 
 
 def source(tenant: str, request_id: str) -> str:
@@ -62,8 +67,18 @@ def text(tenant: str, request_id: str) -> str:
     return job_prefix(tenant, request_id) + "text.txt"
 
 
-def inflight(request_id: str) -> str:
-    return INFLIGHT_PREFIX + _safe(request_id)
+def page_prefix(tenant: str, request_id: str, page: int) -> str:
+    return f"{pages_prefix(tenant, request_id)}{page:05}/"
+
+
+def inflight(unfinished: str) -> str:
+    """Key of the marker of a job or a batch."""
+    return INFLIGHT_PREFIX + _safe(unfinished)
+
+
+def tombstone(tenant: str, request_id: str) -> str:
+    """What is left of a deleted job: that it was deleted, and when."""
+    return f"{TOMBSTONES_PREFIX}{_safe(tenant)}/{_safe(request_id)}"
 
 
 _PAGE_RESULT = re.compile(r"pages/(\d+)/([0-9]+-[0-9]+)\.json$")

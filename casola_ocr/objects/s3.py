@@ -80,6 +80,14 @@ class S3Store:
                 found: bytes = body.read()
         return found
 
+    def exists(self, key: str) -> bool:
+        try:
+            with _translated():
+                self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+        except ObjectNotFound:
+            return False
+        return True
+
     def stream(self, key: str) -> Iterator[bytes]:
         with _translated():
             answer = self._client.get_object(Bucket=self._bucket, Key=self._full(key))
@@ -93,6 +101,16 @@ class S3Store:
             for page in pages:
                 for entry in page.get("Contents", ()):
                     yield entry["Key"].removeprefix(self._prefix)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        full = self._full(prefix)
+        with _translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=full, Delimiter="/"
+            )
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"].removeprefix(full).rstrip("/")
 
     def delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)

@@ -1,5 +1,6 @@
-"""Job records: what every job and page is doing now. See `redis.Records`."""
+"""Job records on Redis or Valkey."""
 
-from casola_ocr.records.redis import LostStep, Records, Refused, Registration
+from casola_ocr.records.redis import Limits, Records, Settled, Swept, Taken, Wakes
+from casola_ocr.records.rows import Registration
 
-__all__ = ["LostStep", "Records", "Refused", "Registration"]
+__all__ = ["Limits", "Records", "Registration", "Settled", "Swept", "Taken", "Wakes"]

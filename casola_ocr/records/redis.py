@@ -1,4 +1,4 @@
-"""Job records on Redis or Valkey: one method for each Lua script. The only redis-py importer.
+"""Job records on Redis or Valkey: one method for each Lua script.
 
 The key table stands at the top of ``lua/_prelude.lua``. Every method may be called from any
 thread or greenlet, is safe to repeat, and raises `RecordsUnavailable` when Redis cannot be reached,
@@ -8,222 +8,249 @@ is loading, full or read-only.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import resources
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
+from uuid import uuid4
 
-import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
-
-from casola_ocr.errors import RecordsUnavailable, TooBusy, error_by_code
-from casola_ocr.model import (
-    Claim,
-    Job,
-    JobError,
-    JobStatus,
-    Lane,
-    Manifest,
-    PageCounts,
-)
-from casola_ocr.publisher import pages_queue
+from casola_ocr.errors import InProgress, Overloaded, TooBusy
+from casola_ocr.model import SCHEMA_VERSION, Claim, Job, JobError
+from casola_ocr.records.connection import Connection, translated
+from casola_ocr.records.rows import Registration, closed_row, job_of, registration_row
 
 #: A worker child that was silent this long is dead: three missed heartbeats of 4 s, and some.
 LIVE_MS = 15_000
-#: How long a published step may stay unclaimed before somebody looks whether its message is lost.
-GRACE_MS = 10_000
-#: Longest single XREAD: a dead connection is noticed within this time.
-BLOCK_MS = 5_000
+#: How long one request may take to store what it submits under an idempotency key.
+RESERVED_MS = 20_000
+#: How long the record remembers by itself that a job was deleted; the store remembers longer.
+DELETED_SECONDS = 86_400
+
+#: Pool → tokens to publish for it.
+Wakes = Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registration:
-    """A job to be registered; `pages` is 0 when the document has to be opened first."""
+class Limits:
+    """What may wait at once, in pages and in bytes of unfinished documents; 0 is no limit."""
 
-    manifest: Manifest
-    pages: int
-    #: Page → attempt that already read it; only after the records were lost.
-    winners: Mapping[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A step that was not claimed, and the steps that this made ready."""
-
-    why: Literal["gone", "terminal", "leased", "exhausted"]
-    publish: tuple[str, ...] = ()
-    pages_queue: str = ""
+    total_pages: int = 0
+    tenant_pages: int = 0
+    total_bytes: int = 0
+    tenant_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class LostStep:
-    """A step that the sweep found without anybody working on it."""
+class Taken:
+    """What a worker got: a claim, or None when nothing waits in the pool."""
 
-    request_id: str
-    step: str
-    pages_queue: str
-    why: Literal["lease", "lost", "waited"]
+    claim: Claim | None
+    wakes: Wakes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A page that became terminal; `finish` is set when the caller is to finish the job."""
+
+    finish: Claim | None
+    wakes: Wakes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What a sweep found: (request ID, step, why) of each lost step, and (tenant, ID) expired."""
+
+    lost: Sequence[tuple[str, str, str]] = ()
+    wakes: Wakes = field(default_factory=dict)
+    expired: Sequence[tuple[str, str]] = ()
 
 
 class Records:
     """The job records."""
 
     def __init__(self, url: str):
-        options: dict[str, Any] = {
-            "decode_responses": True,
-            "socket_connect_timeout": 2,
-            # Every script is idempotent, so a connection that broke in the middle is retried.
-            "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
-        }
-        # Any: redis-py's types do not know that `decode_responses` leaves only str.
-        self._client: Any = redis.Redis.from_url(url, socket_timeout=5, **options)
-        # A blocking read needs its own client: its socket timeout must exceed the block time.
-        options["retry"] = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0)
-        self._waiting = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5, **options)
-        lua = resources.files("casola_ocr.records").joinpath("lua")
-        prelude = lua.joinpath("_prelude.lua").read_text(encoding="utf-8")
-        self._scripts = {
-            name: self._client.register_script(
-                prelude + lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
-            )
-            for name in (
-                "submit", "claim", "heartbeat", "settle", "release", "opened", "reject",
-                "close", "forget", "sweep", "pulse", "live",
-            )
-        }  # fmt: skip
+        self._connection = Connection(url)
+        self._client = self._connection.client
+        self._run = self._connection.run
+        self.wait = self._connection.wait
+        self.memory_share = self._connection.memory_share
 
     def ping(self) -> None:
-        with _translated():
+        with translated():
             self._client.ping()
 
     def info(self) -> dict[str, Any]:
         """Server version, ``maxmemory-policy`` and ``appendonly``: for ``doctor``."""
-        with _translated():
+        with translated():
             config = self._client.config_get("maxmemory-policy", "appendonly")
             server: Any = self._client.info("server")
             return {**config, "version": server.get("valkey_version") or server["redis_version"]}
 
+    def admit(self, tenant: str, *, pages: int, size: int, limits: Limits) -> None:
+        """Ask whether `pages` and `size` bytes would be accepted now.
+
+        Raises:
+            TooBusy: too much of this tenant waits.
+            Overloaded: too much waits in the whole service.
+        """
+        payload = {"tenant": tenant, "pages": pages, "bytes": size, "limits": asdict(limits)}
+        _admitted(self._run("admit", json.dumps(payload)))
+
     def submit(
         self,
+        tenant: str,
         registrations: Sequence[Registration],
         *,
         window: int,
-        max_total: int = 0,
-        max_tenant: int = 0,
-    ) -> list[tuple[str, str]]:
-        """Register jobs of one tenant, all or none; returns (request ID, step) to publish.
+        limits: Limits | None = None,
+    ) -> Wakes:
+        """Register jobs of one tenant, all or none; a job that is known stays as it is.
 
         Raises:
-            TooBusy: more pages would wait than `max_total` or `max_tenant` (0 = no limit).
+            TooBusy, Overloaded: as `admit`.
+            InProgress: another request is submitting one of these jobs now.
         """
-        payload = {
-            "jobs": [_registration(item, window) for item in registrations],
-            "max_total": max_total,
-            "max_tenant": max_tenant,
-            "grace_ms": GRACE_MS,
-        }
-        answer = self._run("submit", json.dumps(payload))
-        if answer[0] == "busy":
-            _, which, pending, limit = answer
-            owner = "of yours are" if which == "tenant" else "are"
-            raise TooBusy(
-                f"{pending} pages {owner} waiting; the limit is {limit}", retry_after_seconds=10
-            )
-        return list(zip(answer[1::2], answer[2::2], strict=True))
+        rows = [registration_row(item, window) for item in registrations]
+        payload: dict[str, Any] = {"tenant": tenant, "jobs": rows}
+        if limits is not None:
+            payload["limits"] = asdict(limits)
+        return _wakes(_admitted(self._run("submit", json.dumps(payload)))[1])
 
-    def claim(
-        self, request_id: str, step: str, owner: str, *, lease_ms: int, max_attempts: int
-    ) -> Claim | Refused:
-        """Take the right to run a step for `lease_ms`."""
-        answer = self._run("claim", request_id, step, owner, lease_ms, max_attempts, GRACE_MS)
-        if answer[0] == "exhausted":
-            return Refused(why="exhausted", pages_queue=answer[1], publish=tuple(answer[2:]))
-        if answer[0] != "ok":
-            return Refused(why=answer[0])
-        _, attempt, fence, ready, flat = answer
-        record = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
-        return Claim(
-            job=_job(request_id, record),
-            step=step,
-            attempt=int(attempt),
-            fence=int(fence),
-            ready=int(ready or 0),
-        )
+    def restore(self, jobs: Sequence[Job], dead: Container[str] = ()) -> None:
+        """List jobs of one tenant again that ended before the records were lost.
 
-    def heartbeat(self, claim: Claim, lease_ms: int) -> Literal["ok", "lost", "stopped"]:
-        answer: Literal["ok", "lost", "stopped"] = self._run(
-            "heartbeat", claim.job.request_id, claim.step, claim.fence, lease_ms
-        )
-        return answer
+        Those with an ID in `dead` come back to the list that operators look at.
+        """
+        rows = [closed_row(job, dead=job.request_id in dead) for job in jobs]
+        if rows:
+            self._run("submit", json.dumps({"tenant": jobs[0].tenant, "jobs": rows}))
 
-    def settle(self, claim: Claim, outcome: str) -> tuple[str, ...] | None:
+    def reserve(self, request_id: str, nonce: str) -> bool:
+        """Take the right to submit this job for some seconds; False when another request has it."""
+        with translated():
+            key = f"idem:{request_id}"
+            made = self._client.set(key, nonce, nx=True, px=RESERVED_MS, get=True)
+        return made is None or made == nonce
+
+    def unreserve(self, request_id: str, nonce: str) -> None:
+        with translated():
+            if self._client.get(f"idem:{request_id}") == nonce:
+                self._client.delete(f"idem:{request_id}")
+
+    def take(
+        self, pool: str, owner: str, *, lease_ms: int, max_attempts: int, share: float = 1.0
+    ) -> Taken:
+        """Take the next step of a pool for `lease_ms`: tenants and their jobs take turns.
+
+        `share` is the part of the pool's claims above which a tenant lets others go first.
+        """
+        nonce = uuid4().hex
+        answer = self._run("take", pool, owner, nonce, lease_ms, max_attempts, share)
+        if answer[0] == "none":
+            return Taken(claim=None, wakes=_wakes(answer[1]))
+        _, request_id, step, attempt, fence, ready, flat, wakes = answer
+        job = job_of(request_id, _record(flat)) or _deleted(request_id, _record(flat))
+        claim = Claim(job=job, step=step, attempt=int(attempt), fence=int(fence), ready=int(ready))
+        return Taken(claim=claim, wakes=_wakes(wakes))
+
+    def heartbeat(self, claims: Sequence[Claim], lease_ms: int) -> list[bool]:
+        """Keep claims alive; False for each that was lost or whose job ended."""
+        flat = [part for c in claims for part in (c.job.request_id, c.step, c.fence)]
+        return [answer == "ok" for answer in self._run("heartbeat", lease_ms, *flat)]
+
+    def settle(
+        self, claim: Claim, outcome: str, *, dead: bool, inline_pages: int, lease_ms: int
+    ) -> Settled | None:
         """Make the claimed page terminal: ``done`` or an error code.
 
-        Returns the steps to publish, or None when the page was no longer ours: the attempt lost.
+        `dead` puts it on the list that operators look at. The caller finishes a document of at
+        most `inline_pages`. None when the page was no longer ours: the attempt lost.
         """
         answer = self._run(
-            "settle", claim.job.request_id, claim.step, claim.fence, outcome, GRACE_MS
-        )
-        return tuple(answer[1:]) if answer[0] == "won" else None
+            "settle", claim.job.request_id, claim.step, claim.fence, outcome, int(dead),
+            inline_pages, lease_ms,
+        )  # fmt: skip
+        if answer[0] != "won":
+            return None
+        fence = answer[1]
+        finish = replace(claim, step="finish", attempt=1, fence=int(fence)) if fence else None
+        return Settled(finish=finish, wakes=_wakes(answer[2]))
 
-    def release(self, claim: Claim, *, delay_ms: int, counts: bool) -> bool:
+    def release(self, claim: Claim, *, delay_ms: int, counts: bool) -> Wakes:
         """Give the step back; `counts` says whether the attempt is used up."""
-        return bool(
-            self._run(
-                "release", claim.job.request_id, claim.step, claim.fence, delay_ms, int(counts)
-            )
+        answer = self._run(
+            "release", claim.job.request_id, claim.step, claim.fence, delay_ms, int(counts)
         )
+        return _wakes(answer[1]) if answer[0] == "ok" else {}
 
     def opened(
-        self, claim: Claim, *, total: int, ready: int, media_type: str, file_name: str
-    ) -> tuple[str, ...] | None:
-        """Tell the document's length and how many page images exist; None when the claim is old."""
-        answer = self._run(
-            "opened", claim.job.request_id, claim.fence, total, ready, media_type, file_name,
-            GRACE_MS,
-        )  # fmt: skip
-        return tuple(answer[1:]) if answer[0] == "ok" else None
+        self, claim: Claim, *, total: int, ready: int, media_type: str, file_name: str, size: int
+    ) -> tuple[Literal["more", "parked", "ended", "lost"], Wakes]:
+        """Tell the document's length and how many page images exist.
 
-    def reject(self, claim: Claim, error: JobError) -> tuple[str, ...] | None:
-        """The document cannot be opened; None when the claim is old."""
+        Only after ``more`` the claim still holds and more pages are wanted now.
+        """
         answer = self._run(
-            "reject", claim.job.request_id, claim.fence, error.code, error.detail, GRACE_MS
+            "opened", claim.job.request_id, claim.fence, total, ready, media_type, file_name, size
         )
-        return tuple(answer[1:]) if answer[0] == "ok" else None
+        return answer[0], _wakes(answer[1]) if len(answer) > 1 else {}
 
-    def close(self, job: Job, fence: int | None) -> bool:
+    def reject(self, claim: Claim, error: JobError) -> Wakes:
+        """The document cannot be opened."""
+        answer = self._run("reject", claim.job.request_id, claim.fence, error.code, error.detail)
+        return _wakes(answer[1]) if answer[0] == "ok" else {}
+
+    def close(self, claim: Claim, job: Job, *, keep_seconds: int) -> str | None:
         """Close the record with the status, words, confidence and error of `job`.
 
-        `fence` is the finish step's, or None to cancel. False when it was closed before.
+        Returns the batch that has no open job any more, or an empty string; None when the claim
+        of ``finish`` is old: another attempt closed it, or it was cancelled.
         """
         answer = self._run(
             "close",
             job.request_id,
-            "" if fence is None else fence,
+            claim.fence,
             job.status.value,
             job.finished_at or 0,
             "" if job.words is None else job.words,
             "" if job.confidence is None else job.confidence,
             job.error.code if job.error else "",
             job.error.detail if job.error else "",
+            keep_seconds,
         )
-        return bool(answer == "ok")
+        return answer[1] if answer[0] == "ok" else None
+
+    def cancel(self, request_id: str, finished_at: int) -> tuple[bool, Wakes]:
+        """Stop a job; False when it had ended. True again until its result is in the store."""
+        answer = self._run("cancel", request_id, finished_at)
+        return answer[0] != "lost", _wakes(answer[1]) if len(answer) > 1 else {}
+
+    def erase(
+        self, tenant: str, request_id: str, *, created_at: int, delay_ms: int
+    ) -> tuple[int, str]:
+        """Forget a job; ``erase`` is taken by a worker after `delay_ms`, unless `erased` comes.
+
+        Returns how many claims were running, and the batch that has no open job any more.
+        """
+        answer = self._run("erase", tenant, request_id, created_at, delay_ms, DELETED_SECONDS)
+        return int(answer[0]), answer[1]
+
+    def erased(self, request_id: str, claim: Claim | None = None) -> None:
+        """All bytes of a deleted job are gone."""
+        self._run("erased", request_id, claim.fence if claim else "")
 
     def forget(self, request_id: str) -> None:
         """Remove a job that was never accepted."""
         self._run("forget", request_id)
 
-    def sweep(self, limit: int = 500) -> list[LostStep]:
-        """Steps that nobody works on; they are marked as published and must be published."""
-        answer = self._run("sweep", limit, GRACE_MS)
-        return [
-            LostStep(request_id=answer[i], step=answer[i + 1], pages_queue=answer[i + 2],
-                     why=answer[i + 3])
-            for i in range(0, len(answer), 4)
-        ]  # fmt: skip
+    def sweep(self, *, max_attempts: int, limit: int = 500) -> Swept:
+        """Give back what nobody works on, and find what has no token or has expired."""
+        lost, wakes, expired = self._run("sweep", limit, max_attempts)
+        return Swept(
+            lost=[(lost[i], lost[i + 1], lost[i + 2]) for i in range(0, len(lost), 3)],
+            wakes=_wakes(wakes),
+            expired=[(tenant, found) for tenant, _, found in (m.partition("/") for m in expired)],
+        )
 
     def pulse(self, slot: str, capabilities: Sequence[str]) -> None:
         """Say that this worker child lives; no capability means that it leaves."""
@@ -234,45 +261,42 @@ class Records:
         return {cap for caps in self._run("live", LIVE_MS) if caps for cap in caps.split(",")}
 
     def get(self, request_id: str) -> Job | None:
-        with _translated():
+        with translated():
             record = self._client.hgetall(f"job:{request_id}")
-        return _job(request_id, record) if record else None
+        return job_of(request_id, record)
 
-    def exists(self, request_ids: Sequence[str]) -> list[bool]:
-        with _translated():
+    def known(self, request_ids: Sequence[str]) -> list[bool]:
+        """Whether each has a record, be it only that it was deleted."""
+        with translated():
             pipeline = self._client.pipeline(transaction=False)
             for request_id in request_ids:
                 pipeline.exists(f"job:{request_id}")
             return [bool(found) for found in pipeline.execute()]
 
-    def jobs(self, request_ids: Sequence[str]) -> list[Job]:
-        """The jobs with these IDs that have a record, in the same order."""
-        with _translated():
+    def jobs(self, request_ids: Sequence[str]) -> list[Job | None]:
+        """The jobs with these IDs, in the same order; None for one without a record."""
+        with translated():
             pipeline = self._client.pipeline(transaction=False)
             for request_id in request_ids:
                 pipeline.hgetall(f"job:{request_id}")
             records = pipeline.execute()
-        return [
-            _job(request_id, record)
-            for request_id, record in zip(request_ids, records, strict=True)
-            if record
-        ]
+        return [job_of(found, record) for found, record in zip(request_ids, records, strict=True)]
 
     def page_state(self, request_id: str, page: int) -> str | None:
-        """A page's state as `_prelude.lua` describes it; None before it was published."""
-        with _translated():
+        """A page's state as `_prelude.lua` describes it; None before it was taken."""
+        with translated():
             state: str | None = self._client.hget(f"job:{request_id}:pages", str(page))
             return state
 
     def page_states(self, request_id: str) -> dict[int, str]:
-        """The states of all pages that were ever published."""
-        with _translated():
+        """The states of all pages that were ever taken."""
+        with translated():
             states = self._client.hgetall(f"job:{request_id}:pages")
         return {int(step): state for step, state in states.items() if step.isdigit()}
 
     def batch(self, batch_id: str) -> tuple[str, int, list[str]] | None:
         """Tenant, time of creation in ms, and request IDs of a batch."""
-        with _translated():
+        with translated():
             head = self._client.hgetall(f"batch:{batch_id}")
             if not head:
                 return None
@@ -280,128 +304,134 @@ class Records:
         return head["tenant"], int(head["created"]), ids
 
     def library(self, tenant: str, limit: int, after: str | None) -> list[str]:
-        """Request IDs of a tenant, newest first, older than `after`."""
-        with _translated():
+        """Cursors ``{created}/{request ID}`` of a tenant, newest first, older than `after`."""
+        with translated():
             start = f"({after}" if after else "+"
             found: list[str] = self._client.zrevrangebylex(
                 f"lib:{tenant}", start, "-", start=0, num=limit
             )
             return found
 
-    def wait(self, request_id: str, seconds: float) -> None:
-        """Return once the job's ``finished`` event is there, or after `seconds`.
+    def is_in_library(self, job: Job) -> bool:
+        with translated():
+            return self._client.zscore(f"lib:{job.tenant}", _cursor(job)) is not None
 
-        Reads the stream from its beginning, so an event before the call is never missed.
-        Outlives a restart of Redis within the time.
+    def list_in_library(self, job: Job) -> None:
+        with translated():
+            self._client.zadd(f"lib:{job.tenant}", {_cursor(job): 0})
+
+    def unlist(self, tenant: str, cursor: str) -> None:
+        with translated():
+            self._client.zrem(f"lib:{tenant}", cursor)
+
+    def recount(self, *, repair: bool) -> list[tuple[str, str, int, int]]:
+        """Counters that differ from the jobs: hash, field, what it says, what it should say.
+
+        Looks at every record at once, about a second for a hundred thousand.
         """
-        deadline = time.monotonic() + seconds
-        last = "0"
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                block = max(1, min(BLOCK_MS, int(left * 1000)))
-                answer: Any = self._waiting.xread({f"ev:{request_id}": last}, block=block)
-            except redis.RedisError:
-                time.sleep(min(0.2, left))
-                continue
-            # RESP3 answers a map, RESP2 a list of pairs.
-            streams = answer.values() if isinstance(answer, dict) else [s[1] for s in answer or []]
-            for entries in streams:
-                if (
-                    entries
-                    and isinstance(entries[0], list)
-                    and entries[0]
-                    and isinstance(entries[0][0], list | tuple)
-                ):
-                    entries = entries[0]
-                for event_id, fields in entries:
-                    last = event_id
-                    if fields.get("type") == "finished":
-                        return
+        flat = self._run("recount", int(repair))
+        return [
+            (flat[i], flat[i + 1], int(flat[i + 2]), int(flat[i + 3]))
+            for i in range(0, len(flat), 4)
+        ]
 
-    def has_epoch(self) -> bool:
-        """False after the records were wiped: everything unfinished must be recovered."""
-        with _translated():
-            return bool(self._client.exists("casola:epoch"))
+    def dead(self, limit: int, after: int | None = None) -> list[tuple[str, int]]:
+        """Jobs that need an operator and since when in ms, newest first, older than `after`."""
+        with translated():
+            found = self._client.zrevrangebyscore(
+                "casola:dead", f"({after}" if after else "+inf", "-inf",
+                start=0, num=limit, withscores=True,
+            )  # fmt: skip
+        return [(request_id, int(at)) for request_id, at in found]
+
+    def drop_dead(self, request_id: str) -> bool:
+        """Take a job off the list that operators look at; False when it was not on it."""
+        with translated():
+            return bool(self._client.zrem("casola:dead", request_id))
+
+    def drop(self, request_id: str) -> None:
+        """Remove the record of an unfinished job of an older schema, to be registered again."""
+        with translated():
+            self._client.delete(f"job:{request_id}", f"job:{request_id}:pages", f"ev:{request_id}")
+
+    def wipe(self) -> None:
+        """Remove everything that an older schema kept; the store can make all of it again."""
+        with translated():
+            for pattern in ("job:*", "ev:*", "lib:*", "batch:*", "casola:*", "pages.*"):
+                for chunk in _chunks(self._client.scan_iter(match=pattern, count=1000)):
+                    self._client.unlink(*chunk)
+            # Messages of that schema's tasks.
+            self._client.unlink("prepare", "finish")
+
+    def epoch(self) -> int | None:
+        """Schema version of the records; None after they were wiped."""
+        with translated():
+            found = self._client.get("casola:epoch")
+        if found is None:
+            return None
+        # Version 1 kept the time at which it began here.
+        return int(found) if int(found) < 1_000_000 else 1
 
     def set_epoch(self) -> None:
-        with _translated():
-            self._client.set("casola:epoch", int(time.time() * 1000))
+        with translated():
+            self._client.set("casola:epoch", SCHEMA_VERSION)
+
+    def is_listed(self) -> bool:
+        """Whether every ended job is in its library since the records were lost."""
+        with translated():
+            return bool(self._client.exists("casola:listed"))
+
+    def set_listed(self) -> None:
+        with translated():
+            self._client.set("casola:listed", 1)
 
     def close_connections(self) -> None:
-        self._client.close()
-        self._waiting.close()
-
-    def _run(self, script: str, *args: Any) -> Any:
-        with _translated():
-            return self._scripts[script](args=args)
+        self._connection.close()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except redis.ResponseError as error:
-        # OOM, READONLY and LOADING pass; anything else is a bug of ours and must be seen.
-        if str(error).startswith(("OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS")):
-            raise RecordsUnavailable(retry_after_seconds=5) from error
-        raise
-    except redis.RedisError as error:
-        raise RecordsUnavailable(retry_after_seconds=2) from error
+def _record(flat: Any) -> Mapping[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
 
 
-def _registration(item: Registration, window: int) -> dict[str, Any]:
-    manifest = item.manifest
-    finished = len(item.winners)
-    return {
-        "id": manifest.request_id,
-        "tenant": manifest.tenant,
-        "batch": manifest.batch_id,
-        "first": "prepare" if item.pages == 0 else "page",
-        "owed": max(0, (item.pages or max(1, finished)) - finished),
-        "winners": {str(page): attempt for page, attempt in item.winners.items()},
-        "fields": {
-            "v": str(manifest.version),
-            "state": JobStatus.QUEUED.value,
-            "model": manifest.model,
-            "engine": manifest.engine,
-            "language": manifest.language,
-            "file_name": manifest.file_name,
-            "media_type": manifest.media_type,
-            "lane": manifest.lane.value,
-            "created": str(manifest.created_at),
-            "total": str(item.pages),
-            "ready": str(item.pages),
-            "window": str(window),
-            "queue": pages_queue(manifest.engine, manifest.lane, manifest.tenant),
-        },
-    }
+def _deleted(request_id: str, record: Mapping[str, str]) -> Job:
+    """What a deleted job's record still tells, for the step that removes its bytes."""
+    blank = dict.fromkeys(("model", "engine", "language", "file_name", "media_type", "batch"), "")
+    zeros = dict.fromkeys(("total", "done", "failed", "created"), "0")
+    job = job_of(request_id, {**blank, **zeros, **record, "state": "cancelled"})
+    if job is None:
+        raise AssertionError("a record with a state is a job")
+    return job
 
 
-def _job(request_id: str, record: Mapping[str, str]) -> Job:
-    def number(name: str) -> int | None:
-        return int(record[name]) if name in record else None
+def _cursor(job: Job) -> str:
+    return f"{job.created_at:013}/{job.request_id}"
 
-    code = record.get("error", "")
-    return Job(
-        request_id=request_id,
-        tenant=record["tenant"],
-        status=JobStatus(record["state"]),
-        model=record["model"],
-        engine=record["engine"],
-        language=record["language"],
-        file_name=record["file_name"],
-        media_type=record["media_type"],
-        lane=Lane(record["lane"]),
-        batch_id=record["batch"],
-        pages=PageCounts(
-            total=int(record["total"]), done=int(record["done"]), failed=int(record["failed"])
-        ),
-        words=number("words"),
-        confidence=float(record["confidence"]) if "confidence" in record else None,
-        created_at=int(record["created"]),
-        started_at=number("started"),
-        finished_at=number("finished"),
-        error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
-        if code
-        else None,
-    )
+
+def _chunks(found: Iterator[str]) -> Iterator[list[str]]:
+    while chunk := list(islice(found, 1000)):
+        yield chunk
+
+
+def _wakes(flat: Sequence[Any]) -> Wakes:
+    return {flat[i]: int(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+def _admitted(answer: list[Any]) -> list[Any]:
+    if answer[0] == "replay":
+        raise InProgress(retry_after_seconds=1)
+    if answer[0] == "busy":
+        _, which, unit, pending, limit, seconds = answer
+        amount, most = (
+            (f"{pending} pages", f"{limit} pages")
+            if unit == "pages"
+            else (f"{int(pending) / 1e6:.0f} MB", f"{int(limit) / 1e6:.0f} MB")
+        )
+        if which == "tenant":
+            raise TooBusy(
+                f"{amount} of yours are waiting; the limit is {most}.",
+                retry_after_seconds=int(seconds),
+            )
+        raise Overloaded(
+            f"{amount} are waiting; the limit is {most}.", retry_after_seconds=int(seconds)
+        )
+    return answer

@@ -182,7 +182,7 @@ def test_as_soon_as_a_token_exists_all_need_one(client: FlaskClient, service: Se
         assert answer.status_code == 401
     service.tokens.revoke(token.id)
     fresh = Tokens(service.store)
-    assert fresh.tenant_of(secret) is None
+    assert fresh.find(secret) is None
 
 
 def chat(url: str, **more: object) -> dict[str, object]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import pytest
 import redis
@@ -25,12 +26,13 @@ from casola_ocr.errors import (
     UnknownModel,
 )
 from casola_ocr.jobs import Jobs, NewDocument, Options
-from casola_ocr.model import Job, JobStatus, Manifest
+from casola_ocr.model import Claim, Job, JobStatus, Manifest
 from casola_ocr.objects import keys
 from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 from casola_ocr.testing import MemoryStore, ScriptedEngine
 from casola_ocr.work import Work
+from tests.invariants import check_records
 from tests.pages import as_bytes, draw_page
 
 pytestmark = pytest.mark.valkey
@@ -38,21 +40,33 @@ pytestmark = pytest.mark.valkey
 PNG = as_bytes(draw_page(["hello"], width=300), "PNG")
 
 
-@dataclass
 class ListPublisher:
-    """Keeps what was published; `lose` drops it, as Celery on Redis may."""
+    """Counts tokens; `lose` drops them, as Celery on Redis may."""
 
-    steps: deque[tuple[str, str]] = field(default_factory=deque)
-    lose: bool = False
+    def __init__(self) -> None:
+        self.tokens: Counter[str] = Counter()
+        self.lose = False
 
-    def publish(self, request_id: str, steps: Iterable[str], pages_queue: str) -> None:
+    def publish(self, wakes: Mapping[str, int]) -> None:
         if not self.lose:
-            self.steps.extend((request_id, step) for step in steps)
+            self.tokens.update(wakes)
+
+
+class OpenGuard:
+    """Holds nothing and stops nothing."""
+
+    def hold(self, claim: Claim) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    interruptible = hold
+
+
+POOLS = ("prepare", "pages.pp-ocrv6", "finish")
 
 
 @dataclass
 class World:
-    """A service without processes: what was published runs when `run` is called."""
+    """A service without processes: what waits is done when `run` is called."""
 
     settings: Settings
     records: Records
@@ -65,26 +79,24 @@ class World:
     def work(self, owner: str = "worker") -> Work:
         return Work(
             self.settings, self.records, self.store, self.publisher,
-            owner=owner, hold=lambda claim: contextlib.nullcontext(),
+            owner=owner, guard=OpenGuard(), engines={"pp-ocrv6": self.engine},
         )  # fmt: skip
 
     def run(self) -> None:
+        """Follow every token, as workers do."""
         work = self.work()
-        while self.publisher.steps:
-            request_id, step = self.publisher.steps.popleft()
-            if step == "prepare":
-                work.prepare(request_id)
-            elif step == "finish":
-                work.finish(request_id)
-            else:
-                work.read_page(request_id, int(step), {"pp-ocrv6": self.engine})
+        while self.publisher.tokens:
+            pool, left = self.publisher.tokens.popitem()
+            if left > 1:
+                self.publisher.tokens[pool] = left - 1
+            work.run(pool)
 
     def sweep(self) -> None:
         """Run the reconciler as if every deadline had passed."""
         for member in self.raw.zrange("casola:due", 0, -1):
             self.raw.zadd("casola:due", {member: 1})
-        for lost in self.records.sweep():
-            self.publisher.publish(lost.request_id, [lost.step], lost.pages_queue)
+        swept = self.records.sweep(max_attempts=self.settings.max_attempts)
+        self.publisher.publish(swept.wakes)
 
     def submit(self, *sources: bytes, **options: str) -> list[Job]:
         documents = [NewDocument(file_name=f"{n}.png", source=s) for n, s in enumerate(sources)]
@@ -95,6 +107,12 @@ class World:
 
     def recover(self) -> int:
         return recovery.recover(self.settings, self.records, self.store, self.publisher)
+
+    def wipe(self) -> None:
+        """Lose all of Redis, but not the workers."""
+        self.raw.flushall()
+        self.publisher.tokens.clear()
+        self.records.pulse("worker", ["engine:pp-ocrv6"])
 
     def inflight(self) -> list[str]:
         return list(self.store.list(keys.INFLIGHT_PREFIX))
@@ -109,6 +127,7 @@ def world(valkey: str) -> Iterator[World]:
     jobs = Jobs(settings, records, store, publisher)
     yield World(settings, records, store, publisher, jobs, raw, ScriptedEngine(text="hello"))
     records.close_connections()
+    check_records(raw)
     raw.close()
 
 
@@ -202,7 +221,7 @@ def test_an_exception_inside_an_engine_is_not_shown_to_the_client(world: World) 
     assert "/srv" not in json.dumps(result(world, request_id))
 
 
-def test_lost_messages_are_published_again(world: World) -> None:
+def test_lost_tokens_are_published_again(world: World) -> None:
     world.publisher.lose = True
     request_id = world.submit_one(tiff(3))
     world.publisher.lose = False
@@ -212,13 +231,11 @@ def test_lost_messages_are_published_again(world: World) -> None:
     assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED
 
 
-def test_messages_that_come_twice_change_nothing(world: World) -> None:
+def test_tokens_that_come_twice_change_nothing(world: World) -> None:
     request_id = world.submit_one(tiff(3))
-    for step in ("prepare", "1", "2", "3", "finish"):
-        world.publisher.publish(request_id, [step, step], "")
-    world.run()
-    world.publisher.publish(request_id, ["prepare", "1", "finish"], "")
-    world.run()
+    for _ in range(10):
+        world.publisher.publish(dict.fromkeys(POOLS, 2))
+        world.run()
     job = world.jobs.get("acme", request_id)
     assert (job.status, job.pages.done) == (JobStatus.COMPLETED, 3)
 
@@ -227,12 +244,10 @@ def test_messages_that_come_twice_change_nothing(world: World) -> None:
 def test_everything_accepted_survives_a_wiped_server(world: World, pages_before: int) -> None:
     request_id = world.submit_one(tiff(4))
     work = world.work()
-    work.prepare(request_id)
-    world.publisher.steps.clear()
-    for page in range(1, pages_before + 1):
-        work.read_page(request_id, page, {"pp-ocrv6": world.engine})
-    world.raw.flushall()
-    world.publisher.steps.clear()
+    work.run("prepare")
+    for _ in range(pages_before):
+        work.run("pages.pp-ocrv6")
+    world.wipe()
     assert world.recover() == 1
     assert world.recover() == 0
     world.engine = engine = FailingEngine({})
@@ -268,7 +283,7 @@ def test_a_store_that_is_down_refuses_the_submission_and_nothing_stays(world: Wo
 
 def test_records_that_are_down_refuse_the_submission_and_nothing_stays(world: World) -> None:
     class Gone(Records):
-        def submit(self, *_: object, **__: object) -> list[tuple[str, str]]:
+        def submit(self, *_: object, **__: object) -> dict[str, int]:
             raise RecordsUnavailable()
 
     gone = Gone(world.raw.connection_pool.connection_kwargs.get("path", "") or _url(world))
@@ -324,8 +339,8 @@ def test_a_foreign_job_is_not_found_by_any_verb(world: World) -> None:
 def test_cancelling_keeps_finished_pages_and_stops_the_rest(world: World) -> None:
     request_id = world.submit_one(tiff(3))
     work = world.work()
-    work.prepare(request_id)
-    work.read_page(request_id, 1, {"pp-ocrv6": world.engine})
+    work.run("prepare")
+    work.run("pages.pp-ocrv6")
     assert world.jobs.cancel("acme", request_id).status is JobStatus.CANCELLED
     world.run()
     assert result(world, request_id)["text"] == "hello"

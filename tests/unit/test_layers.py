@@ -20,7 +20,7 @@ FORBIDDEN = {
 
 #: Libraries that exactly one file of the product may import.
 ONE_HOME = {
-    "redis": "casola_ocr/records/redis.py",
+    "redis": "casola_ocr/records/connection.py",
     "boto3": "casola_ocr/objects/s3.py",
     "rapidocr": "workers/engines/ppocr.py",
 }

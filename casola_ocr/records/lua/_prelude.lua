@@ -1,30 +1,55 @@
 -- Put before every script by the loader. The key table of all scripts:
 --
 --   key                    type    what it holds
---   job:{id}               hash    the record: tenant state model engine language file_name media_type
---                                  lane batch total done failed words confidence created started
---                                  finished error detail v, and the counters of publishing:
---                                  ready (pages whose image exists), next (next page to publish),
---                                  open (published, not terminal), window, owed (pages in
---                                  casola:pending), queue (where its pages wait)
---   job:{id}:pages         hash    step -> state; a step is prepare, finish or a page number; a page
---                                  that was never published has no field. States:
---                                    q:{attempts}:{ticket}           published, waits
+--   job:{id}               hash    the record: v tenant state run model engine language file_name
+--                                  media_type lane batch total done failed words confidence created
+--                                  started finished expires error detail size fingerprint; and while
+--                                  it is unfinished: pool (where its pages wait), ready (pages whose
+--                                  image exists), next (lowest page that was never taken), avail
+--                                  (pages that a worker may take), listed (1 while the pool lists it),
+--                                  window, owed (pages in casola:pending), owed_bytes
+--   job:{id}:pages         hash    step -> state; a step is prepare, finish, erase or a page number; a
+--                                  page that was never taken has no field. States:
+--                                    a:{attempts}                    available to the next worker
 --                                    w:{attempts}                    waits for its time in casola:due
+--                                    p:{attempts}                    prepare: parked, enough is ready
 --                                    r:{attempt}:{fence}:{owner}     claimed
 --                                    d:{attempt}-{fence}             read; names the winning result
 --                                    f:{attempt}-{fence}:{code}      failed for good
+--   job:{id}:again         list    pages to be taken again, before `next`
 --   ev:{id}                stream  events of the job; the last one has type=finished
---   lib:{tenant}           zset    request IDs, all scores 0: a ULID sorts by time
---   batch:{id}             hash    tenant created
+--   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
+--   batch:{id}             hash    tenant created open (jobs that are not terminal)
 --   batch:{id}:jobs        list    request IDs in the order of submission
---   casola:due             zset    {id}/{step} -> ms at which silence means that the step is lost
---   casola:tickets         hash    queue -> number of messages ever published to it
---   casola:heads           hash    queue -> highest ticket that was claimed from it
+--   wait:{pool}:{lane}     list    tenants that have work there, the next one first; pools are
+--                                  pages.{engine}, prepare and finish; a token in the Celery queue
+--                                  of the same name makes a worker look
+--   wait:{pool}:{lane}:{tenant}  list  that tenant's jobs that have work there, the next one first
+--   casola:waiting         hash    pool -> steps that a worker may take
+--   casola:running         hash    pool, and {pool}/{tenant} -> claimed steps
+--   casola:turns           hash    pool -> takes while both lanes waited
+--   casola:due             zset    {id}/{step} -> ms at which its lease or its delay ends
+--   casola:takes           hash    worker child -> {nonce} {id} {step} of its last take
+--   casola:fence           string  the highest fence
 --   casola:pending         hash    '*' and tenant names -> pages accepted and not terminal
+--   casola:pending_bytes   hash    '*' and tenant names -> bytes of unfinished documents
+--   casola:drain           hash    '*' and tenant names -> {pages a second} {ms of the last page}
+--   casola:expiry          zset    {tenant}/{id} -> ms at which the job is to be deleted
+--   casola:dead            zset    id -> ms at which a page of it failed for a reason of ours
 --   casola:slots           zset    worker child -> ms when it was last seen
 --   casola:slot_caps       hash    worker child -> what it can do, comma separated
---   casola:epoch           string  exists unless the records were wiped
+--   casola:epoch           string  schema version; does not exist after the records were wiped
+--   casola:listed          string  exists once every ended job is in its library again
+--   idem:{id}              string  nonce of the request that is submitting this job now
+
+--- Tokens that may lie in one queue: each take that leaves work behind adds the next one.
+local TOKENS = 32
+--- While both lanes wait, every so many takes serve `bulk` first.
+local BULK_TURN = 5
+--- Tenants over their share that are passed over at most in one take.
+local SKIPPED_TENANTS = 64
+--- Time in ms over which the rate of finished pages is averaged.
+local DRAIN_MS = 30000
 
 --- Milliseconds since 1970 by this server's clock: the only clock that leases know.
 local function now_ms()
@@ -38,71 +63,267 @@ local function event(id, ...)
   redis.call('XADD', 'ev:' .. id, 'MAXLEN', '~', 1024, '*', ...)
 end
 
---- Mark a step as published; the caller returns it so that its message is sent.
-local function enqueue(id, step, attempts, queue, due)
-  local ticket = redis.call('HINCRBY', 'casola:tickets', queue, 1)
-  redis.call('HSET', 'job:' .. id .. ':pages', step, 'q:' .. attempts .. ':' .. ticket)
-  redis.call('ZADD', 'casola:due', due, id .. '/' .. step)
-end
-
-local function step_queue(step, pages_queue)
-  if step == 'prepare' or step == 'finish' then return step end
-  return pages_queue
-end
-
 local function is_terminal(state)
-  return state == 'completed' or state == 'failed' or state == 'cancelled'
+  return state == 'completed' or state == 'failed' or state == 'cancelled' or state == 'deleted'
 end
 
---- Change how many pages the job holds of its tenant's and everybody's quota.
-local function owe(id, tenant, delta)
+--- HINCRBY that leaves no zeros behind.
+local function count(key, field, delta)
   if delta == 0 then return end
-  redis.call('HINCRBY', 'job:' .. id, 'owed', delta)
-  redis.call('HINCRBY', 'casola:pending', '*', delta)
-  if redis.call('HINCRBY', 'casola:pending', tenant, delta) <= 0 then
-    redis.call('HDEL', 'casola:pending', tenant)
-  end
+  if redis.call('HINCRBY', key, field, delta) <= 0 then redis.call('HDEL', key, field) end
 end
 
---- Publish what the window allows, and `finish` when every page is terminal. Appends to `steps`.
-local function advance(id, due, steps)
-  local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
-  local f = redis.call('HMGET', job, 'ready', 'next', 'open', 'window', 'queue', 'total', 'done', 'failed')
-  local ready, next, open, window = tonumber(f[1]), tonumber(f[2]), tonumber(f[3]), tonumber(f[4])
-  local total = tonumber(f[6])
-  while next <= ready and open < window do
-    local known = redis.call('HGET', pages, next)
-    if not known then
-      enqueue(id, tostring(next), 0, f[5], due)
-      steps[#steps + 1] = tostring(next)
-      open = open + 1
-    end
-    next = next + 1
-  end
-  redis.call('HSET', job, 'next', next, 'open', open)
-  if total > 0 and ready == total and tonumber(f[7]) + tonumber(f[8]) == total
-      and not redis.call('HGET', pages, 'finish') then
-    enqueue(id, 'finish', 0, 'finish', due)
-    steps[#steps + 1] = 'finish'
-  end
-end
-
---- Make a page terminal. `state` is d:… or f:…; the caller has checked the fence.
-local function settle(id, page, state, due, steps)
+--- Change how many pages and bytes the job holds of its tenant's and everybody's quota.
+local function owe(id, tenant, pages, bytes)
   local job = 'job:' .. id
-  local done = string.sub(state, 1, 1) == 'd'
-  redis.call('HSET', job .. ':pages', page, state)
-  redis.call('ZREM', 'casola:due', id .. '/' .. page)
-  redis.call('HINCRBY', job, done and 'done' or 'failed', 1)
-  redis.call('HINCRBY', job, 'open', -1)
-  owe(id, redis.call('HGET', job, 'tenant'), -1)
-  event(id, 'type', 'page', 'page', page, 'status', done and 'done' or 'failed')
-  advance(id, due, steps)
+  if pages ~= 0 then redis.call('HINCRBY', job, 'owed', int(pages)) end
+  if bytes ~= 0 then redis.call('HINCRBY', job, 'owed_bytes', int(bytes)) end
+  for _, who in ipairs({ '*', tenant }) do
+    count('casola:pending', who, pages)
+    count('casola:pending_bytes', who, bytes)
+  end
 end
+
+local function settle_debts(id, tenant)
+  local f = redis.call('HMGET', 'job:' .. id, 'owed', 'owed_bytes')
+  owe(id, tenant, -tonumber(f[1] or '0'), -tonumber(f[2] or '0'))
+end
+
+--- Pages a second that became terminal, averaged with exponentially falling weights.
+local function drain_rate(who, now)
+  local rate, last = string.match(redis.call('HGET', 'casola:drain', who) or '', '^(%S+) (%d+)$')
+  if not rate then return 0 end
+  return tonumber(rate) * math.exp((tonumber(last) - now) / DRAIN_MS)
+end
+
+local function drained(tenant, now)
+  for _, who in ipairs({ '*', tenant }) do
+    local rate = drain_rate(who, now) + 1000 / DRAIN_MS
+    redis.call('HSET', 'casola:drain', who, string.format('%.6f %.0f', rate, now))
+  end
+end
+
+--- Whether a tenant may add pages and bytes; a limit of 0 is none. An empty service takes anything.
+--- Returns nil, or {'busy', 'service' | 'tenant', 'pages' | 'bytes', pending, limit, seconds}.
+local function admit(tenant, pages, bytes, limits, now)
+  for _, who in ipairs({ '*', tenant }) do
+    local waiting = tonumber(redis.call('HGET', 'casola:pending', who) or '0')
+    local asked = {
+      { 'pages', 'casola:pending', pages },
+      { 'bytes', 'casola:pending_bytes', bytes },
+    }
+    for _, a in ipairs(asked) do
+      local limit = limits[(who == '*' and 'total_' or 'tenant_') .. a[1]]
+      local pending = tonumber(redis.call('HGET', a[2], who) or '0')
+      if limit > 0 and pending > 0 and pending + a[3] > limit then
+        -- The share of what waits that has to go, times the time that all of it takes.
+        local share = math.min(1, (pending + a[3] - limit) / pending)
+        local rate = drain_rate(who, now)
+        local seconds = rate > 0.001 and math.ceil(share * waiting / rate) or 30
+        local which = who == '*' and 'service' or 'tenant'
+        return { 'busy', which, a[1], int(pending), int(limit), int(math.max(1, math.min(600, seconds))) }
+      end
+    end
+  end
+  return nil
+end
+
+-- Waiting and taking turns. `wakes` collects pool -> steps that became available.
+
+local function enlist(pool, lane, tenant, id)
+  local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
+  if redis.call('RPUSH', jobs, id) == 1 then
+    redis.call('RPUSH', 'wait:' .. pool .. ':' .. lane, tenant)
+  end
+end
+
+local function delist(pool, lane, tenant, id)
+  local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
+  redis.call('LREM', jobs, 1, id)
+  if redis.call('EXISTS', jobs) == 0 then
+    redis.call('LREM', 'wait:' .. pool .. ':' .. lane, 1, tenant)
+  end
+end
+
+local function step_pool(step, pages_pool)
+  if step == 'prepare' then return 'prepare' end
+  if step == 'finish' or step == 'erase' then return 'finish' end
+  return pages_pool
+end
+
+--- `n` more pages of a job may be taken.
+local function offer_pages(id, n, wakes)
+  if n == 0 then return end
+  local job = 'job:' .. id
+  local f = redis.call('HMGET', job, 'pool', 'lane', 'tenant', 'listed')
+  redis.call('HINCRBY', job, 'avail', n)
+  redis.call('HINCRBY', 'casola:waiting', f[1], n)
+  wakes[f[1]] = (wakes[f[1]] or 0) + n
+  if f[4] ~= '1' then
+    redis.call('HSET', job, 'listed', 1)
+    enlist(f[1], f[2], f[3], id)
+  end
+end
+
+--- Make one step available: a page is taken again, any other waits in its own pool.
+local function offer(id, step, attempts, wakes)
+  redis.call('HSET', 'job:' .. id .. ':pages', step, 'a:' .. attempts)
+  local pool = step_pool(step)
+  if not pool then
+    redis.call('RPUSH', 'job:' .. id .. ':again', step)
+    return offer_pages(id, 1, wakes)
+  end
+  local f = redis.call('HMGET', 'job:' .. id, 'lane', 'tenant')
+  redis.call('HINCRBY', 'casola:waiting', pool, 1)
+  wakes[pool] = (wakes[pool] or 0) + 1
+  enlist(pool, f[1], f[2], id)
+end
+
+--- The tokens to publish, as {pool, how many, …}.
+local function tokens(wakes)
+  local out = {}
+  for pool, n in pairs(wakes) do
+    local room = math.min(n, TOKENS - redis.call('LLEN', pool))
+    if room > 0 then
+      out[#out + 1] = pool
+      out[#out + 1] = room
+    end
+  end
+  return out
+end
+
+-- Claims.
 
 --- Split r:{attempt}:{fence}:{owner}.
 local function running(state)
   if not state then return nil end
   local attempt, fence, owner = string.match(state, '^r:(%d+):(%d+):(.*)$')
   return attempt and { attempt = tonumber(attempt), fence = fence, owner = owner }
+end
+
+--- The claim with this fence, if it still holds; a cancelled job still finishes, a deleted one erases.
+local function held(id, step, fence)
+  local state = redis.call('HGET', 'job:' .. id, 'state')
+  if not state then return nil end
+  local last = (step == 'finish' and state == 'cancelled') or (step == 'erase' and state == 'deleted')
+  if is_terminal(state) and not last then return nil end
+  local run = running(redis.call('HGET', 'job:' .. id .. ':pages', step))
+  return run and run.fence == fence and run or nil
+end
+
+local function begin(id, step, attempts, owner, lease, now)
+  local job = 'job:' .. id
+  local f = redis.call('HMGET', job, 'state', 'pool', 'tenant')
+  -- Grows with every claim and survives a wipe of the records, because it is the time in µs.
+  local t = redis.call('TIME')
+  local fence = t[1] * 1000000 + t[2]
+  local highest = tonumber(redis.call('GET', 'casola:fence') or '0')
+  if fence <= highest then fence = highest + 1 end
+  redis.call('SET', 'casola:fence', int(fence))
+  redis.call('HSET', job .. ':pages', step, 'r:' .. (attempts + 1) .. ':' .. int(fence) .. ':' .. owner)
+  redis.call('ZADD', 'casola:due', now + lease, id .. '/' .. step)
+  local pool = step_pool(step, f[2])
+  redis.call('HINCRBY', 'casola:running', pool, 1)
+  redis.call('HINCRBY', 'casola:running', pool .. '/' .. f[3], 1)
+  if f[1] == 'queued' then
+    redis.call('HSET', job, 'state', 'processing', 'started', int(now))
+    event(id, 'type', 'started')
+  end
+  return int(fence)
+end
+
+--- A claimed step is no longer claimed.
+local function unclaim(id, step)
+  local f = redis.call('HMGET', 'job:' .. id, 'pool', 'tenant')
+  local pool = step_pool(step, f[1])
+  redis.call('ZREM', 'casola:due', id .. '/' .. step)
+  count('casola:running', pool, -1)
+  count('casola:running', pool .. '/' .. f[2], -1)
+end
+
+local function dead(id, now)
+  redis.call('ZADD', 'casola:dead', now, id)
+end
+
+--- Offer `finish` when every page is terminal.
+local function finish_if_ended(id, wakes)
+  local f = redis.call('HMGET', 'job:' .. id, 'total', 'ready', 'done', 'failed')
+  local total = tonumber(f[1])
+  if total > 0 and f[2] == f[1] and tonumber(f[3]) + tonumber(f[4]) == total
+      and redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 0 then
+    offer(id, 'finish', 0, wakes)
+  end
+end
+
+--- Make a page terminal. `state` is d:… or f:…; the page is neither claimed nor available any more.
+local function settle(id, page, state, now)
+  local job = 'job:' .. id
+  local done = string.sub(state, 1, 1) == 'd'
+  local tenant = redis.call('HGET', job, 'tenant')
+  redis.call('HSET', job .. ':pages', page, state)
+  redis.call('HINCRBY', job, done and 'done' or 'failed', 1)
+  owe(id, tenant, -1, 0)
+  drained(tenant, now)
+  event(id, 'type', 'page', 'page', page, 'status', done and 'done' or 'failed')
+end
+
+--- The step was tried as often as is allowed: fail what it was about and let the rest go on.
+local function exhaust(id, step, attempts, now, wakes)
+  local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
+  local code = ':attempts_exhausted'
+  if step ~= 'prepare' then
+    dead(id, now)
+    settle(id, step, 'f:' .. attempts .. '-0' .. code, now)
+    return finish_if_ended(id, wakes)
+  end
+  local f = redis.call('HMGET', job, 'total', 'ready')
+  local total, page = tonumber(f[1]), tonumber(f[2]) + 1
+  if total == 0 then
+    dead(id, now)
+    redis.call('HSET', job, 'error', 'attempts_exhausted')
+    redis.call('HSET', pages, 'prepare', 'f:' .. attempts .. '-0' .. code)
+    return offer(id, 'finish', 0, wakes)
+  end
+  -- It died of the page after the last one that is ready; the others are not to suffer.
+  redis.call('HSET', job, 'ready', page)
+  if redis.call('HEXISTS', pages, page) == 0 then
+    dead(id, now)
+    settle(id, page, 'f:' .. attempts .. '-0' .. code, now)
+  end
+  if page < total then return offer(id, 'prepare', 0, wakes) end
+  redis.call('HSET', pages, 'prepare', 'd:0-0')
+  finish_if_ended(id, wakes)
+end
+
+--- Take a job out of everything that waits, runs or is owed; its terminal pages stay.
+local function halt(id)
+  local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
+  local f = redis.call('HMGET', job, 'tenant', 'lane', 'pool', 'avail', 'listed', 'batch', 'state')
+  local claims = 0
+  local all = redis.call('HGETALL', pages)
+  for i = 1, #all, 2 do
+    local step, kind = all[i], string.sub(all[i + 1], 1, 1)
+    if kind == 'r' then
+      unclaim(id, step)
+      claims = claims + 1
+    elseif kind == 'a' and not tonumber(step) then
+      local pool = step_pool(step)
+      count('casola:waiting', pool, -1)
+      delist(pool, f[2], f[1], id)
+    elseif kind == 'w' then
+      redis.call('ZREM', 'casola:due', id .. '/' .. step)
+    end
+    if kind ~= 'd' and kind ~= 'f' then redis.call('HDEL', pages, step) end
+  end
+  if f[5] == '1' then
+    count('casola:waiting', f[3], -tonumber(f[4] or '0'))
+    delist(f[3], f[2], f[1], id)
+  end
+  redis.call('DEL', job .. ':again')
+  settle_debts(id, f[1])
+  if f[6] and f[6] ~= '' and not is_terminal(f[7]) then
+    redis.call('HINCRBY', 'batch:' .. f[6], 'open', -1)
+  end
+  redis.call('HDEL', job, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')
+  return claims
 end

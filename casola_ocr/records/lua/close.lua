@@ -1,32 +1,27 @@
--- Close a job whose results are in the store, or cancel it.
---   ARGV     id, fence ('' = cancel, no claim needed), state, finished_ms, words, confidence,
---            error, detail ('' = none)
---   returns  'ok' | 'lost' (it was closed by somebody else, or the claim is old) | 'gone'
-local id, fence, state = ARGV[1], ARGV[2], ARGV[3]
+-- Close a job whose results are in the store.
+--   ARGV     id, fence of finish, state, finished_ms, words, confidence, error, detail ('' = none),
+--            keep_seconds (how long the record is kept; the store keeps the result)
+--   returns  {'ok', batch that has no open job any more, or ''} | {'lost'}
+local id, fence = ARGV[1], ARGV[2]
 local key, pages = 'job:' .. id, 'job:' .. id .. ':pages'
-local f = redis.call('HMGET', key, 'state', 'tenant', 'owed')
-if not f[1] then return 'gone' end
-if is_terminal(f[1]) then return 'lost' end
-if fence ~= '' then
-  local run = running(redis.call('HGET', pages, 'finish'))
-  if not run or run.fence ~= fence then return 'lost' end
+if not held(id, 'finish', fence) then return { 'lost' } end
+local f = redis.call('HMGET', key, 'state', 'tenant', 'batch', 'expires')
+if f[1] ~= 'cancelled' then
+  redis.call('HSET', key, 'state', ARGV[3], 'finished', ARGV[4])
+  event(id, 'type', 'finished', 'status', ARGV[3])
+  unclaim(id, 'finish')
   redis.call('HDEL', pages, 'finish', 'prepare')
-  redis.call('ZREM', 'casola:due', id .. '/finish')
+  settle_debts(id, f[2])
+  redis.call('HDEL', key, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')
+  if f[3] ~= '' then redis.call('HINCRBY', 'batch:' .. f[3], 'open', -1) end
 else
-  local all = redis.call('HGETALL', pages)
-  for i = 1, #all, 2 do
-    if string.match(all[i + 1], '^[qwr]:') then
-      redis.call('ZREM', 'casola:due', id .. '/' .. all[i])
-      redis.call('HDEL', pages, all[i])
-    end
-  end
+  -- Cancelling did all that when it was asked for.
+  unclaim(id, 'finish')
+  redis.call('HDEL', pages, 'finish')
 end
-redis.call('HSET', key, 'state', state, 'finished', ARGV[4])
 for i, field in ipairs({ 'words', 'confidence', 'error', 'detail' }) do
   if ARGV[4 + i] ~= '' then redis.call('HSET', key, field, ARGV[4 + i]) end
 end
-redis.call('HDEL', key, 'ready', 'next', 'open', 'window')
-owe(id, f[2], -tonumber(f[3]))
-redis.call('HDEL', key, 'owed')
-event(id, 'type', 'finished', 'status', state)
-return 'ok'
+for _, name in ipairs({ key, pages, 'ev:' .. id }) do redis.call('EXPIRE', name, ARGV[9]) end
+local ended = f[3] ~= '' and tonumber(redis.call('HGET', 'batch:' .. f[3], 'open') or '0') <= 0
+return { 'ok', ended and f[3] or '' }

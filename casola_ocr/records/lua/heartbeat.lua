@@ -1,9 +1,10 @@
--- Keep a claim alive.
---   ARGV     id, step, fence, lease_ms
---   returns  'ok' | 'lost' (another attempt has it) | 'stopped' (the job is terminal)
-local state = redis.call('HGET', 'job:' .. ARGV[1], 'state')
-if not state or is_terminal(state) then return 'stopped' end
-local run = running(redis.call('HGET', 'job:' .. ARGV[1] .. ':pages', ARGV[2]))
-if not run or run.fence ~= ARGV[3] then return 'lost' end
-redis.call('ZADD', 'casola:due', now_ms() + tonumber(ARGV[4]), ARGV[1] .. '/' .. ARGV[2])
-return 'ok'
+-- Keep claims alive.
+--   ARGV     lease_ms, then id, step, fence of each
+--   returns  for each 'ok' | 'lost': somebody else has it, or the job ended
+local due, out = now_ms() + tonumber(ARGV[1]), {}
+for i = 2, #ARGV, 3 do
+  local ok = held(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  if ok then redis.call('ZADD', 'casola:due', due, ARGV[i] .. '/' .. ARGV[i + 1]) end
+  out[#out + 1] = ok and 'ok' or 'lost'
+end
+return out

@@ -1,23 +1,35 @@
 -- Tell what preparing found: how many pages there are, and up to which their images exist.
---   ARGV     id, fence, total, ready, media_type, file_name, grace_ms
---   returns  {'ok', step, …} steps to publish | {'lost'}
-local id = ARGV[1]
+--   ARGV     id, fence, total, ready, media_type, file_name, size, quota_pages
+--   returns  {'more' | 'parked' (enough is ready for now) | 'ended', tokens} | {'lost'}
+local id, wakes = ARGV[1], {}
 local key, pages = 'job:' .. id, 'job:' .. id .. ':pages'
-local f = redis.call('HMGET', key, 'state', 'total', 'tenant', 'ready', 'done')
-if not f[1] or is_terminal(f[1]) then return { 'lost' } end
-local run = running(redis.call('HGET', pages, 'prepare'))
-if not run or run.fence ~= ARGV[2] then return { 'lost' } end
-local total, ready = tonumber(ARGV[3]), math.max(tonumber(ARGV[4]), tonumber(f[4]))
-if tonumber(f[2]) == 0 then
+local run = held(id, 'prepare', ARGV[2])
+if not run then return { 'lost' } end
+local f = redis.call('HMGET', key, 'total', 'tenant', 'ready', 'done', 'owed', 'window', 'size')
+local total, before = tonumber(ARGV[3]), tonumber(f[3])
+local ready = math.max(tonumber(ARGV[4]), before)
+if tonumber(f[1]) == 0 then
   -- A document of unknown length owed one page; one that was recovered owes only what is left.
-  owe(id, f[3], total - tonumber(f[5]) - tonumber(redis.call('HGET', key, 'owed')))
+  local size = tonumber(ARGV[7])
+  owe(id, f[2], total - tonumber(f[4]) - tonumber(f[5]), size - tonumber(f[7]))
+  redis.call('HSET', key, 'total', total, 'media_type', ARGV[5], 'file_name', ARGV[6], 'size', size)
   event(id, 'type', 'opened', 'total', total)
 end
-redis.call('HSET', key, 'total', total, 'ready', ready, 'media_type', ARGV[5], 'file_name', ARGV[6])
-if ready == total then
-  redis.call('HSET', pages, 'prepare', 'd:' .. run.attempt .. '-' .. run.fence)
-  redis.call('ZREM', 'casola:due', id .. '/prepare')
+redis.call('HSET', key, 'ready', ready)
+local new = 0
+for page = before + 1, ready do
+  if redis.call('HEXISTS', pages, page) == 0 then new = new + 1 end
 end
-local steps = { 'ok' }
-advance(id, now_ms() + tonumber(ARGV[7]), steps)
-return steps
+offer_pages(id, new, wakes)
+local answer = 'more'
+if ready == total then
+  answer = 'ended'
+  unclaim(id, 'prepare')
+  redis.call('HSET', pages, 'prepare', 'd:' .. run.attempt .. '-' .. run.fence)
+  finish_if_ended(id, wakes)
+elseif tonumber(redis.call('HGET', key, 'avail') or '0') >= tonumber(f[6]) then
+  answer = 'parked'
+  unclaim(id, 'prepare')
+  redis.call('HSET', pages, 'prepare', 'p:0')
+end
+return { answer, tokens(wakes) }

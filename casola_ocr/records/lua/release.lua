@@ -1,10 +1,16 @@
--- Give a step back, to be published again after a delay.
+-- Give a step back: to be taken again now, or after a delay.
 --   ARGV     id, step, fence, delay_ms, counts ('1' the attempt counts, '0' it does not)
---   returns  1 if it was ours to give back, else 0
-local pages = 'job:' .. ARGV[1] .. ':pages'
-local run = running(redis.call('HGET', pages, ARGV[2]))
-if not run or run.fence ~= ARGV[3] then return 0 end
+--   returns  {'ok', tokens} | {'lost'} it was not ours to give back
+local id, step, delay = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local wakes = {}
+local run = held(id, step, ARGV[3])
+if not run then return { 'lost' } end
 local attempts = ARGV[5] == '1' and run.attempt or run.attempt - 1
-redis.call('HSET', pages, ARGV[2], 'w:' .. attempts)
-redis.call('ZADD', 'casola:due', now_ms() + tonumber(ARGV[4]), ARGV[1] .. '/' .. ARGV[2])
-return 1
+unclaim(id, step)
+if delay == 0 then
+  offer(id, step, attempts, wakes)
+else
+  redis.call('HSET', 'job:' .. id .. ':pages', step, 'w:' .. attempts)
+  redis.call('ZADD', 'casola:due', now_ms() + delay, id .. '/' .. step)
+end
+return { 'ok', tokens(wakes) }

@@ -1,54 +1,63 @@
--- Accept jobs: all or none. Again with the same IDs changes nothing (a retry, a recovery).
---   ARGV[1]  JSON: {jobs: [{id, batch, tenant, first, owed, fields: {…}, winners: {page: "a-f"}}],
---                   max_total, max_tenant (0 = no limit), grace_ms}
---   returns  {'ok', id, step, id, step, …} to publish, or {'busy', which, pending, limit}
+-- Accept jobs of one tenant: all or none. Again with the same IDs changes nothing (a retry, a
+-- recovery), except for a job that ended and is to run once more (`run` is one more than before).
+--   ARGV[1]  JSON: {tenant, jobs: [{id, batch, first, run, pages, bytes, expires, nonce, dead, fields: {…},
+--                   winners: {page: "a-f"}}], limits: {total_pages, …} or nothing: admit all}
+--            first: 'prepare', 'page', or '' for a job that ended and is only to be listed
+--   returns  {'ok', tokens} | {'busy', …} as admit() | {'replay'} another request submits it now
 local a = cjson.decode(ARGV[1])
-local due = now_ms() + a.grace_ms
+local now, wakes, tenant = now_ms(), {}, a.tenant
 
-local tenant, asked = a.jobs[1].tenant, 0
-for _, job in ipairs(a.jobs) do asked = asked + job.owed end
-for _, limit in ipairs({ { '*', a.max_total }, { tenant, a.max_tenant } }) do
-  local pending = tonumber(redis.call('HGET', 'casola:pending', limit[1]) or '0')
-  if limit[2] > 0 and pending > 0 and pending + asked > limit[2] then
-    return { 'busy', limit[1] == '*' and 'service' or 'tenant', pending, limit[2] }
+local new, pages, bytes = {}, 0, 0
+for _, job in ipairs(a.jobs) do
+  local f = redis.call('HMGET', 'job:' .. job.id, 'state', 'run')
+  local again = f[1] and is_terminal(f[1]) and f[1] ~= 'deleted' and tonumber(f[2] or '1') == job.run - 1
+  if not f[1] or again then
+    local nonce = redis.call('GET', 'idem:' .. job.id)
+    if nonce and nonce ~= job.nonce then return { 'replay' } end
+    new[#new + 1] = job
+    pages, bytes = pages + job.pages, bytes + job.bytes
   end
 end
+local busy = #new > 0 and a.limits and admit(tenant, pages, bytes, a.limits, now)
+if busy then return busy end
 
-local out = { 'ok' }
-for _, job in ipairs(a.jobs) do
-  local key = 'job:' .. job.id
-  if redis.call('EXISTS', key) == 0 then
-    local flat = {}
-    for field, value in pairs(job.fields) do
-      flat[#flat + 1] = field
-      flat[#flat + 1] = value
-    end
-    redis.call('HSET', key, unpack(flat))
-    redis.call('HSET', key, 'tenant', job.tenant, 'batch', job.batch, 'failed', 0, 'next', 1,
-      'open', 0, 'owed', 0, 'done', 0)
+for _, job in ipairs(new) do
+  local key, batch = 'job:' .. job.id, job.batch
+  local listed = redis.call('EXISTS', key) == 1
+  redis.call('ZREM', 'casola:dead', job.id)
+  redis.call('DEL', key, key .. ':pages', key .. ':again', 'idem:' .. job.id)
+  local flat = { 'tenant', tenant, 'batch', batch, 'run', job.run }
+  for field, value in pairs(job.fields) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  redis.call('HSET', key, unpack(flat))
+  redis.call('ZADD', 'lib:' .. tenant, 0, string.format('%013.0f/%s', tonumber(job.fields.created), job.id))
+  if job.dead then redis.call('ZADD', 'casola:dead', job.fields.finished, job.id) end
+  if job.expires > 0 then redis.call('ZADD', 'casola:expiry', job.expires, tenant .. '/' .. job.id) end
+  if batch ~= '' then
+    redis.call('HSETNX', 'batch:' .. batch, 'tenant', tenant)
+    redis.call('HSETNX', 'batch:' .. batch, 'created', job.fields.created)
+    if not listed then redis.call('RPUSH', 'batch:' .. batch .. ':jobs', job.id) end
+    if job.first ~= '' then redis.call('HINCRBY', 'batch:' .. batch, 'open', 1) end
+  end
+  if job.first ~= '' then
+    redis.call('HSET', key, 'failed', 0, 'done', 0, 'next', 1, 'owed', 0, 'owed_bytes', 0, 'avail', 0)
+    local done = 0
     for page, winner in pairs(job.winners) do
       redis.call('HSET', key .. ':pages', page, 'd:' .. winner)
-      redis.call('HINCRBY', key, 'done', 1)
+      done = done + 1
     end
-    owe(job.id, job.tenant, job.owed)
-    redis.call('ZADD', 'lib:' .. job.tenant, 0, job.id)
-    if job.batch ~= '' then
-      redis.call('HSETNX', 'batch:' .. job.batch, 'tenant', job.tenant)
-      redis.call('HSETNX', 'batch:' .. job.batch, 'created', job.fields.created)
-      redis.call('RPUSH', 'batch:' .. job.batch .. ':jobs', job.id)
-    end
+    redis.call('HSET', key, 'done', done)
+    owe(job.id, tenant, job.pages, job.bytes)
+    if listed then redis.call('DEL', 'ev:' .. job.id) end
     event(job.id, 'type', 'queued')
-    local steps = {}
     if job.first == 'prepare' then
-      enqueue(job.id, 'prepare', 0, 'prepare', due)
-      steps[1] = 'prepare'
+      offer(job.id, 'prepare', 0, wakes)
     else
-      advance(job.id, due, steps)
-    end
-    for _, step in ipairs(steps) do
-      out[#out + 1] = job.id
-      out[#out + 1] = step
+      offer_pages(job.id, tonumber(job.fields.total) - done, wakes)
+      finish_if_ended(job.id, wakes)
     end
   end
 end
-return out
+return { 'ok', tokens(wakes) }

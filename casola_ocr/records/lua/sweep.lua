@@ -1,33 +1,36 @@
--- Find steps about which nothing was heard in time, and mark them as published again.
---   ARGV     limit, grace_ms
---   returns  {id, step, pages queue, why ('lease' | 'lost' | 'waited'), …} to publish
-local now, grace = now_ms(), tonumber(ARGV[2])
-local out = {}
+-- Give back what nobody works on, fail what was tried too often, and see that what waits has tokens.
+--   ARGV     limit, max_attempts
+--   returns  {{id, step, why ('lease' | 'exhausted' | 'waited'), …}, tokens, expired {tenant}/{id} …}
+local now, max_attempts, wakes, lost = now_ms(), tonumber(ARGV[2]), {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local id, step = string.match(member, '^(.-)/(.+)$')
-  local f = redis.call('HMGET', 'job:' .. id, 'state', 'queue')
   local state = redis.call('HGET', 'job:' .. id .. ':pages', step)
   local kind = state and string.sub(state, 1, 1)
-  if not f[1] or is_terminal(f[1]) or not state or kind == 'd' or kind == 'f' then
+  local why
+  if kind == 'r' then
+    local attempt = running(state).attempt
+    unclaim(id, step)
+    if attempt >= max_attempts and step ~= 'finish' and step ~= 'erase' then
+      why = 'exhausted'
+      exhaust(id, step, attempt, now, wakes)
+    else
+      why = 'lease'
+      offer(id, step, attempt, wakes)
+    end
+  elseif kind == 'w' then
+    why = 'waited'
     redis.call('ZREM', 'casola:due', member)
+    offer(id, step, string.match(state, '^w:(%d+)'), wakes)
   else
-    local queue = step_queue(step, f[2])
-    local why = kind == 'r' and 'lease' or kind == 'w' and 'waited' or nil
-    if kind == 'q' then
-      -- A queue is first in, first out: a message is lost when the queue is empty, or when one
-      -- that was published after it has been claimed. Else it only waits its turn.
-      local ticket = tonumber(string.match(state, ':(%d+)$'))
-      local head = tonumber(redis.call('HGET', 'casola:heads', queue) or '0')
-      if redis.call('LLEN', queue) == 0 or head > ticket then
-        why = 'lost'
-      else
-        redis.call('ZADD', 'casola:due', now + math.min(600000, grace + 50 * (ticket - head)), member)
-      end
-    end
-    if why then
-      enqueue(id, step, string.match(state, '^%a:(%d+)'), queue, now + grace)
-      for _, value in ipairs({ id, step, f[2], why }) do out[#out + 1] = value end
-    end
+    redis.call('ZREM', 'casola:due', member)
+  end
+  if why then
+    for _, value in ipairs({ id, step, why }) do lost[#lost + 1] = value end
   end
 end
-return out
+local waiting = redis.call('HGETALL', 'casola:waiting')
+for i = 1, #waiting, 2 do
+  local missing = math.min(TOKENS, tonumber(waiting[i + 1])) - redis.call('LLEN', waiting[i])
+  if missing > 0 then wakes[waiting[i]] = math.max(wakes[waiting[i]] or 0, missing) end
+end
+return { lost, tokens(wakes), redis.call('ZRANGEBYSCORE', 'casola:expiry', '-inf', now, 'LIMIT', 0, 50) }

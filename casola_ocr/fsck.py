@@ -1,0 +1,146 @@
+"""Comparing the store, the records and the indexes, and mending what differs.
+
+The store is right: it holds what was promised. A running service is no hindrance; what looks wrong
+only because it happens at this moment is looked at twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from casola_ocr import erasure
+from casola_ocr.model import Job, Manifest, Marker, is_request_id
+from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.records import Records
+from casola_ocr.results import stored_job
+from casola_ocr.service import Service
+
+#: Longer than a request takes from its first object to its record.
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that differs; `subject` is a request ID or the name of a counter."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+def check(
+    service: Service, *, repair: bool, sleep: Callable[[float], object] = time.sleep
+) -> list[Finding]:
+    """Find what differs, and mend it with `repair`.
+
+    Raises:
+        StoreUnavailable, RecordsUnavailable: run it again.
+    """
+    first = {(f.kind, f.subject) for f in _look(service, repair=False)}
+    if not first:
+        return []
+    sleep(PATIENCE_SECONDS)
+    return [f for f in _look(service, repair=repair) if (f.kind, f.subject) in first]
+
+
+def _look(service: Service, *, repair: bool) -> Iterator[Finding]:
+    records, store = service.records, service.store
+    yield from _jobs(service, repair=repair)
+    yield from _tombs(service, repair=repair)
+    for tenant in store.folders(keys.TENANTS_PREFIX):
+        yield from _library(records, store, tenant, repair=repair)
+    for name, field, found, expected in records.recount(repair=repair):
+        yield Finding(
+            kind="counter", subject=f"{name} {field}", detail=f"is {found}, should be {expected}"
+        )
+    if repair:
+        service.recover()
+
+
+def _jobs(service: Service, *, repair: bool) -> Iterator[Finding]:
+    for tenant in service.store.folders(keys.TENANTS_PREFIX):
+        for request_id in service.store.folders(keys.jobs_prefix(tenant)):
+            if is_request_id(request_id):
+                yield from _job(service, tenant, request_id, repair=repair)
+
+
+def _job(service: Service, tenant: str, request_id: str, *, repair: bool) -> Iterator[Finding]:
+    """One job's folder: it has ended, or is committed, or is rubbish."""
+    records, store = service.records, service.store
+    if erasure.is_erased(store, tenant, request_id):
+        yield Finding(kind="undeleted", subject=request_id, detail="bytes of a deleted job")
+        if repair:
+            store.delete(store.list(keys.job_prefix(tenant, request_id)))
+        return
+    record, ended = records.get(request_id), stored_job(store, tenant, request_id)
+    if ended is not None and (record is None or record.run <= ended.run):
+        yield from _ended(records, store, ended, record, repair=repair)
+    elif not _committed(store, tenant, request_id):
+        if record is not None and not record.status.terminal:
+            yield Finding(kind="unmarked", subject=request_id, detail="unfinished without marker")
+            if repair:
+                marker = Marker(tenant=tenant, run=record.run, model=record.model,
+                                engine=record.engine)  # fmt: skip
+                store.put(keys.inflight(request_id), marker.to_json())
+        elif record is None:
+            yield Finding(kind="orphan", subject=request_id, detail="bytes of no accepted job")
+            if repair:
+                store.delete(store.list(keys.job_prefix(tenant, request_id)))
+    elif record is None:
+        yield Finding(kind="unregistered", subject=request_id, detail="unfinished without record")
+
+
+def _ended(
+    records: Records, store: ObjectStore, ended: Job, record: Job | None, *, repair: bool
+) -> Iterator[Finding]:
+    request_id = ended.request_id
+    if record is not None and not record.status.terminal:
+        # Finishing is under way: the result is stored before the record is closed.
+        return
+    if store.exists(keys.inflight(request_id)):
+        yield Finding(kind="stale_marker", subject=request_id, detail="marker of an ended job")
+        if repair:
+            store.delete([keys.inflight(request_id)])
+    if not records.is_in_library(ended):
+        yield Finding(kind="unlisted", subject=request_id, detail="missing in its library")
+        if repair:
+            records.restore([ended])
+            records.list_in_library(ended)
+
+
+def _committed(store: ObjectStore, tenant: str, request_id: str) -> bool:
+    if store.exists(keys.inflight(request_id)):
+        return True
+    key = keys.manifest(tenant, request_id)
+    if not store.exists(key):
+        return False
+    batch_id = Manifest.from_json(store.get(key)).batch_id
+    return bool(batch_id) and store.exists(keys.inflight(batch_id))
+
+
+def _tombs(service: Service, *, repair: bool) -> Iterator[Finding]:
+    """Records of jobs that were deleted."""
+    for key in service.store.list(keys.TOMBSTONES_PREFIX):
+        _, tenant, request_id = key.split("/")
+        if service.records.get(request_id) is not None:
+            yield Finding(kind="undeleted", subject=request_id, detail="record of a deleted job")
+            if repair:
+                erasure.erase(service.records, service.store, tenant, request_id, late_ms=0)
+
+
+def _library(
+    records: Records, store: ObjectStore, tenant: str, *, repair: bool
+) -> Iterator[Finding]:
+    """Entries of jobs that do not exist."""
+    after: str | None = None
+    while found := records.library(tenant, 500, after):
+        after = found[-1]
+        ids = [cursor.partition("/")[2] for cursor in found]
+        for cursor, job in zip(found, records.jobs(ids), strict=True):
+            request_id = cursor.partition("/")[2]
+            if job is None and not store.exists(keys.manifest(tenant, request_id)):
+                yield Finding(kind="ghost", subject=request_id, detail="listed but not there")
+                if repair:
+                    records.unlist(tenant, cursor)

@@ -1,0 +1,329 @@
+"""Accepting documents: checked, stored, committed with one object, registered.
+
+The order is the promise. Sources and manifests come first; then one ``inflight/`` marker, for a
+batch the one that names all its jobs, *commits* the submission: what it names will be run, whatever
+dies afterwards. Only then the records hear of it, and only then the client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+from uuid import uuid4
+
+import structlog
+
+from casola_ocr import documents, recovery
+from casola_ocr.documents.names import clean_file_name
+from casola_ocr.engines import choose_engine, language_code
+from casola_ocr.erasure import is_erased
+from casola_ocr.errors import (
+    CasolaError,
+    EmptyFile,
+    FileTooLarge,
+    Gone,
+    InProgress,
+    KeyReused,
+    NoFile,
+    ObjectNotFound,
+    Overloaded,
+    StoreUnavailable,
+)
+from casola_ocr.fetch import validate_url
+from casola_ocr.model import (
+    Lane,
+    Manifest,
+    Marker,
+    new_batch_id,
+    new_request_id,
+    now_ms,
+)
+from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.publisher import Publisher
+from casola_ocr.records import Limits, Records, Registration
+from casola_ocr.settings import Settings
+from casola_ocr.tenants import Tenants
+
+log = structlog.get_logger(__name__)
+
+#: What is answered while Redis is fuller than it may be; its memory falls as work is finished.
+FULL_RETRY_SECONDS = 15
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDocument:
+    """A document to submit: its bytes, or a URL that a worker downloads when `source` is None."""
+
+    file_name: str
+    source: bytes | BinaryIO | None
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the documents of one submission are to be read and kept."""
+
+    model: str = "auto"
+    language: str = "auto"
+    lane: Lane = Lane.INTERACTIVE
+    #: Submitting again with the same key is the same submission; empty = each is a new one.
+    idempotency_key: str = ""
+    #: Seconds after which the jobs are deleted; None = as the tenant's retention says.
+    expires_in: int | None = None
+
+
+class Submissions:
+    """Accepts documents. Safe to share between threads and greenlets."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        store: ObjectStore,
+        publisher: Publisher,
+        tenants: Tenants,
+    ):
+        self._settings = settings
+        self._records = records
+        self._store = store
+        self._publisher = publisher
+        self._tenants = tenants
+
+    def submit(self, tenant: str, documents: Sequence[NewDocument], options: Options) -> list[str]:
+        """Accept documents, all or none; returns the request IDs. See `Jobs.submit`."""
+        if not documents:
+            raise NoFile()
+        seed = f"{tenant}\n{options.idempotency_key}\n" if options.idempotency_key else ""
+        fingerprint = _fingerprint(documents, options) if seed else ""
+        if seed:
+            ids = [new_request_id(f"{seed}{number}") for number in range(len(documents))]
+            if self._replayed(tenant, ids[0], fingerprint):
+                return ids
+        accepted = self._manifests(tenant, documents, options, seed, fingerprint)
+        registrations = [
+            Registration(manifest=manifest, pages=_pages_known(manifest.media_type))
+            for manifest, _ in accepted
+        ]
+        self._admit(tenant, registrations)
+        if not seed:
+            return self._commit(tenant, accepted, registrations, nonce="")
+        nonce, first = uuid4().hex, accepted[0][0].request_id
+        if not self._records.reserve(first, nonce):
+            raise InProgress(retry_after_seconds=1)
+        try:
+            return self._commit(tenant, accepted, registrations, nonce)
+        finally:
+            self._records.unreserve(first, nonce)
+
+    def _replayed(self, tenant: str, first: str, fingerprint: str) -> bool:
+        """Whether a submission with this key, of which `first` is the first job, was accepted."""
+        if is_erased(self._store, tenant, first):
+            raise Gone("The job of this idempotency key was deleted.")
+        try:
+            manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, first)))
+        except ObjectNotFound:
+            return False
+        if not self._records.known([first])[0]:
+            # The records may have been wiped a moment ago: what was committed is registered now.
+            recovery.recover_one(
+                self._settings, self._records, self._store, self._publisher, manifest
+            )
+            if not self._records.known([first])[0]:
+                return False
+        if manifest.fingerprint != fingerprint:
+            raise KeyReused()
+        return True
+
+    def _manifests(
+        self,
+        tenant: str,
+        documents: Sequence[NewDocument],
+        options: Options,
+        seed: str,
+        fingerprint: str,
+    ) -> list[tuple[Manifest, NewDocument]]:
+        language = language_code(options.language)
+        engine = choose_engine(self._records, options.model, language)
+        several = len(documents) > 1
+        batch_id = new_batch_id(seed) if several else ""
+        now = now_ms()
+        expires_at = self._expiry(tenant, options, now)
+        accepted = []
+        for number, document in enumerate(documents):
+            media_type, size = self._check(document, named=several)
+            manifest = Manifest(
+                request_id=new_request_id(f"{seed}{number}" if seed else ""),
+                tenant=tenant,
+                file_name=clean_file_name(document.file_name),
+                media_type=media_type,
+                url=document.url if document.source is None else "",
+                model=options.model,
+                engine=engine,
+                language=language,
+                lane=options.lane,
+                batch_id=batch_id,
+                created_at=now,
+                expires_at=expires_at,
+                size=size,
+                fingerprint=fingerprint,
+            )
+            accepted.append((manifest, document))
+        return accepted
+
+    def _expiry(self, tenant: str, options: Options, now: int) -> int:
+        """When the jobs are to be deleted, in ms since 1970; 0 = never."""
+        days = self._tenants.retention_days(tenant)
+        seconds = (self._settings.retention_days if days is None else days) * 86_400
+        asked = options.expires_in
+        if asked is not None:
+            # A tenant's retention is the most: a job may ask for less.
+            seconds = min(seconds, asked) if seconds else asked
+        return now + int(seconds * 1000) if seconds else 0
+
+    def _admit(self, tenant: str, registrations: Sequence[Registration]) -> None:
+        """Refuse what would not be accepted before its bytes are stored."""
+        share = self._records.memory_share()
+        if share > self._settings.redis_memory_share:
+            raise Overloaded(
+                "The memory of the job records is nearly full.",
+                retry_after_seconds=FULL_RETRY_SECONDS,
+            )
+        self._records.admit(
+            tenant,
+            pages=sum(item.pages or 1 for item in registrations),
+            size=sum(item.manifest.size for item in registrations),
+            limits=limits(self._settings),
+        )
+
+    def _commit(
+        self,
+        tenant: str,
+        accepted: Sequence[tuple[Manifest, NewDocument]],
+        registrations: Sequence[Registration],
+        nonce: str,
+    ) -> list[str]:
+        manifests = [manifest for manifest, _ in accepted]
+        ids = [manifest.request_id for manifest in manifests]
+        batch_id = manifests[0].batch_id
+        marker = Marker(tenant=tenant, jobs=tuple(ids) if batch_id else ())
+        try:
+            for manifest, document in accepted:
+                if document.source is not None:
+                    key = keys.source(tenant, manifest.request_id)
+                    self._store.put(key, _as_file(document.source))
+                self._store.put(keys.manifest(tenant, manifest.request_id), manifest.to_json())
+            self._store.put(keys.inflight(batch_id or ids[0]), marker.to_json())
+            wakes = self._records.submit(
+                tenant,
+                [_with_nonce(item, nonce) for item in registrations],
+                window=self._settings.window_pages,
+                limits=limits(self._settings),
+            )
+        except InProgress:
+            # Another request with this key took over; what is stored now is its submission.
+            raise
+        except CasolaError:
+            self._discard(tenant, ids, batch_id)
+            raise
+        self._publisher.publish(wakes)
+        log.info(
+            "jobs were accepted",
+            action="jobs_accepted",
+            tenant=tenant,
+            request_ids=ids if len(ids) <= 20 else None,
+            jobs=len(ids),
+            batch_id=batch_id or None,
+        )
+        return ids
+
+    def _check(self, document: NewDocument, *, named: bool) -> tuple[str, int]:
+        """The media type found in the bytes and their number; nothing of a URL is known yet."""
+        try:
+            if document.source is None:
+                validate_url(document.url, allow_networks=self._settings.fetch_allow_networks)
+                return "", 0
+            file = _as_file(document.source)
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size == 0:
+                raise EmptyFile()
+            if size > self._settings.max_file_bytes:
+                raise FileTooLarge(
+                    f"The file has {size / 1e6:.1f} MB; the limit is "
+                    f"{self._settings.max_file_mb} MB."
+                )
+            media_type = documents.sniff(file.read(documents.HEAD_BYTES))
+            file.seek(0)
+            documents.check_header(
+                file, media_type, max_pixels=self._settings.max_page_megapixels * 1_000_000
+            )
+            file.seek(0)
+            return media_type, size
+        except CasolaError as error:
+            if named:
+                raise type(error)(
+                    f"{clean_file_name(document.file_name)}: {error.detail}"
+                ) from error
+            raise
+
+    def _discard(self, tenant: str, ids: Sequence[str], batch_id: str) -> None:
+        """Leave nothing of a submission that was not accepted; the marker goes first."""
+        try:
+            self._store.delete([keys.inflight(batch_id or ids[0])])
+            for request_id in ids:
+                self._store.delete(
+                    [keys.manifest(tenant, request_id), keys.source(tenant, request_id)]
+                )
+        except StoreUnavailable:
+            log.warning(
+                "a refused submission left objects behind; recovery will run or remove them",
+                action="discard_failed",
+                request_ids=list(ids),
+            )
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        total_pages=settings.max_pending_pages,
+        tenant_pages=settings.max_pending_pages_per_tenant,
+        total_bytes=settings.max_pending_mb * 1_000_000,
+        tenant_bytes=settings.max_pending_mb_per_tenant * 1_000_000,
+    )
+
+
+def _with_nonce(item: Registration, nonce: str) -> Registration:
+    return Registration(manifest=item.manifest, pages=item.pages, nonce=nonce)
+
+
+def _as_file(source: bytes | BinaryIO) -> BinaryIO:
+    return BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _pages_known(media_type: str) -> int:
+    """1 for a plain image, whose source is its page image; 0 for what has to be opened first."""
+    return 1 if media_type and documents.is_single_page(media_type) else 0
+
+
+def _fingerprint(documents: Sequence[NewDocument], options: Options) -> str:
+    """What makes two submissions the same: the options and the documents, not how one waits."""
+    asked = [options.model, options.language, options.expires_in]
+    described = [[item.file_name, item.url, _digest(item.source)] for item in documents]
+    return hashlib.sha256(json.dumps([asked, described]).encode(errors="replace")).hexdigest()
+
+
+def _digest(source: bytes | BinaryIO | None) -> str:
+    if source is None:
+        return ""
+    file = _as_file(source)
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+    file.seek(0)
+    return digest.hexdigest()
