@@ -36,10 +36,15 @@ class Service:
     tokens: Tokens
 
     @classmethod
-    def open(cls, settings: Settings, publisher: Publisher | None = None) -> Service:
+    def open(
+        cls,
+        settings: Settings,
+        publisher: Publisher | None = None,
+        store: ObjectStore | None = None,
+    ) -> Service:
         publisher = publisher or _NoPublisher()
         records = Records(settings.redis_url.get_secret_value() or "redis://127.0.0.1:6379/0")
-        store = open_store(settings)
+        store = store or open_store(settings)
         tenants = Tenants(store)
         jobs = Jobs(settings, records, store, publisher, tenants)
         return cls(

@@ -105,15 +105,18 @@ class Connection:
 def translated() -> Iterator[None]:
     try:
         yield
+    except (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError) as error:
+        raise RecordsUnavailable(retry_after_seconds=5) from error
     except redis.ResponseError as error:
-        # OOM, READONLY and LOADING pass; anything else is a bug of ours and must be seen.
-        if any(f"{code} " in f"{error} " for code in _PASSING):
+        # These pass; anything else is a bug of ours and must be seen.
+        if str(error).startswith(_PASSING):
             raise RecordsUnavailable(retry_after_seconds=5) from error
         raise
     except redis.RedisError as error:
         raise RecordsUnavailable(retry_after_seconds=2) from error
 
 
+#: How errors begin that redis-py has no class for; a script's own error repeats the cause's code.
 _PASSING = ("OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 
 

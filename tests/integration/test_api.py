@@ -12,13 +12,11 @@ from api.app import create_app
 from casola_ocr.errors import StoreUnavailable
 from casola_ocr.jobs import Jobs
 from casola_ocr.model import new_request_id
-from casola_ocr.records import Records
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
-from casola_ocr.tenants import Tenants
 from casola_ocr.testing import MemoryStore
 from casola_ocr.tokens import Tokens
-from tests.integration.test_jobs import PNG, ListPublisher
+from tests.world import PNG, ListPublisher
 
 pytestmark = pytest.mark.valkey
 
@@ -34,17 +32,7 @@ def service(valkey: str) -> Iterator[Service]:
 
 
 def make_service(url: str, **changes: object) -> Service:
-    settings, records, store = Settings(**changes), Records(url), MemoryStore()
-    publisher = ListPublisher()
-    return Service(
-        settings=settings,
-        records=records,
-        store=store,
-        publisher=publisher,
-        jobs=Jobs(settings, records, store, publisher),
-        tenants=Tenants(store),
-        tokens=Tokens(store),
-    )
+    return Service.open(Settings(redis_url=url, **changes), ListPublisher(), MemoryStore())
 
 
 @pytest.fixture

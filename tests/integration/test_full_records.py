@@ -1,0 +1,72 @@
+"""Valkey at its memory limit and read-only: each verb of the records, and admission before that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from casola_ocr.errors import Overloaded, RecordsUnavailable
+from casola_ocr.model import JobStatus
+from casola_ocr.records import Records
+from tests.world import PAGES_POOL, PNG, World, open_world
+
+pytestmark = pytest.mark.valkey
+
+#: Verbs whose first write needs memory. One that first frees some is let through as a whole: a
+#: script is never half done.
+VERBS: dict[str, Callable[[Records], object]] = {
+    "pulse": lambda records: records.pulse("w", ["prepare"]),
+    "reserve": lambda records: records.reserve("req_x", "nonce"),
+    "set_epoch": lambda records: records.set_epoch(),
+}
+
+
+@pytest.fixture(params=["full", "read-only"])
+def ailing(world: World, request: pytest.FixtureRequest) -> Iterator[World]:
+    world.submit_one()
+    if request.param == "full":
+        world.raw.config_set("maxmemory", "1mb")
+    else:
+        world.raw.config_set("replica-read-only", "yes")
+        world.raw.replicaof("127.0.0.1", "1")
+    yield world
+    heal(world)
+
+
+def heal(world: World) -> None:
+    world.raw.config_set("maxmemory", "0")
+    world.raw.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_write_is_one_clear_error_that_passes(ailing: World, verb: str) -> None:
+    with pytest.raises(RecordsUnavailable) as caught:
+        VERBS[verb](ailing.records)
+    assert caught.value.retryable
+    assert caught.value.retry_after_seconds
+    heal(ailing)
+    VERBS[verb](ailing.records)
+    ailing.settle()
+
+
+def test_work_goes_on_by_itself_afterwards(ailing: World) -> None:
+    (job,) = ailing.jobs._jobs("acme", [c.split("/")[1] for c in
+                                        ailing.records.library("acme", 1, None)])  # fmt: skip
+    ailing.run()
+    heal(ailing)
+    ailing.settle()
+    assert ailing.jobs.get("acme", job.request_id).status is JobStatus.COMPLETED
+
+
+def test_nothing_is_accepted_above_a_share_of_the_memory(valkey: str) -> None:
+    with open_world(valkey, redis_memory_share=0.5) as world:
+        used = int(world.raw.info("memory")["used_memory"])
+        world.raw.config_set("maxmemory", int(used * 1.8))
+        try:
+            with pytest.raises(Overloaded) as caught:
+                world.submit(PNG)
+            assert caught.value.retry_after_seconds
+            assert list(world.store.list("tenants/")) == [], "and its bytes are not stored first"
+        finally:
+            world.raw.config_set("maxmemory", "0")
