@@ -16,6 +16,7 @@ from casola_ocr.errors import (
     NotFound,
     ObjectNotFound,
     Overloaded,
+    RecordsUnavailable,
     StoreUnavailable,
 )
 from casola_ocr.model import (
@@ -34,7 +35,7 @@ from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
 from casola_ocr.recovery import registration
 from casola_ocr.settings import Settings
-from casola_ocr.submission import NewDocument, Options, Submissions, limits
+from casola_ocr.submission import RECORDS_FULL, NewDocument, Options, Submissions, limits
 from casola_ocr.tenants import Tenants
 from casola_ocr.waiters import Waiters
 
@@ -99,7 +100,13 @@ class Jobs:
         """
         if not is_request_id(request_id):
             raise NotFound()
-        job = self._records.get(request_id) or self._without_record(tenant, request_id)
+        try:
+            job = self._records.get(request_id) or self._without_record(tenant, request_id)
+        except RecordsUnavailable:
+            # What has ended can be read without Redis.
+            job = self._ended(tenant, request_id)
+            if job is None:
+                raise
         if job is None or job.tenant != tenant:
             raise NotFound()
         return job
@@ -117,6 +124,13 @@ class Jobs:
             return ended
         committed = self._store.exists(keys.inflight(manifest.batch_id or request_id))
         return queued_job(manifest) if committed else None
+
+    def _ended(self, tenant: str, request_id: str) -> Job | None:
+        """A job with which nothing is to be done any more, from the store."""
+        ended = results.stored_job(self._store, tenant, request_id)
+        if ended is None or self._store.exists(keys.inflight(request_id)):
+            return None
+        return ended
 
     def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
         """The job once it is terminal, or as it stands after `seconds`.
@@ -179,7 +193,12 @@ class Jobs:
         job = self.get(tenant, request_id)
         if page < 1 or (job.pages.total and page > job.pages.total):
             raise NotFound("The document has no page with this number.")
-        state = self._records.page_state(request_id, page)
+        try:
+            state = self._records.page_state(request_id, page)
+        except RecordsUnavailable:
+            if not job.status.terminal:
+                raise
+            state = None
         found = results.winners({page: state} if state else {})
         if page in found:
             return results.page_json(self._store, job, page, found[page])
@@ -301,7 +320,8 @@ class Jobs:
         capabilities: set[str] = set()
         try:
             capabilities = self._records.capabilities()
-            parts["records"] = None
+            full = self._records.memory_share() > self._settings.redis_memory_share
+            parts["records"] = RECORDS_FULL if full else None
         except CasolaError as error:
             parts["records"] = error.detail
         try:

@@ -52,6 +52,7 @@ log = structlog.get_logger(__name__)
 
 #: What is answered while Redis is fuller than it may be; its memory falls as work is finished.
 FULL_RETRY_SECONDS = 15
+RECORDS_FULL = "The memory of the job records is nearly full; nothing is accepted until it falls."
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -190,10 +191,7 @@ class Submissions:
         """Refuse what would not be accepted before its bytes are stored."""
         share = self._records.memory_share()
         if share > self._settings.redis_memory_share:
-            raise Overloaded(
-                "The memory of the job records is nearly full.",
-                retry_after_seconds=FULL_RETRY_SECONDS,
-            )
+            raise Overloaded(RECORDS_FULL, retry_after_seconds=FULL_RETRY_SECONDS)
         self._records.admit(
             tenant,
             pages=sum(item.pages or 1 for item in registrations),

@@ -9,7 +9,7 @@ import pytest
 from casola_ocr.errors import Overloaded, RecordsUnavailable
 from casola_ocr.model import JobStatus
 from casola_ocr.records import Records
-from tests.world import PAGES_POOL, PNG, World, open_world
+from tests.world import PNG, World, open_world
 
 pytestmark = pytest.mark.valkey
 

@@ -1,0 +1,51 @@
+"""An engine that reads the code on a page, takes as long as it says, and dies where it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from PIL import Image
+
+from casola_ocr.model import Line, PageResult
+from casola_ocr.sample import sample_text
+from casola_ocr.text.counts import count_words
+from tests.chaos import marker
+
+
+class MarkerEngine:
+    """An `Engine`. A page without a code gets the sample's text: that is the golden page."""
+
+    name = "pp-ocrv6"
+    version = "chaos"
+
+    def __init__(self, threads: int):
+        del threads
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        begun = time.perf_counter()
+        found = marker.decode(image)
+        if found is None:
+            text = sample_text()
+        else:
+            time.sleep(found.milliseconds / 1000)
+            if found.poison:
+                os.kill(os.getpid(), signal.SIGKILL)
+            text = marker.text(found.document, found.page)
+        box = (0, 0, image.width, image.height)
+        return PageResult(
+            page=page,
+            width=image.width,
+            height=image.height,
+            text=text,
+            words=count_words(text),
+            confidence=0.9,
+            confidence_low=0.9,
+            engine=self.name,
+            engine_version=self.version,
+            attempts=attempt,
+            seconds=time.perf_counter() - begun,
+            lines=tuple(Line(text=line, confidence=0.9, box=box) for line in text.splitlines()),
+            language=None if language == "auto" else language,
+        )
