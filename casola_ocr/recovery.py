@@ -6,9 +6,12 @@ that ended are listed again from the heads of their results, in the background.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import structlog
 
@@ -33,6 +36,10 @@ log = structlog.get_logger(__name__)
 
 #: Jobs that are looked at with one round trip.
 CHUNK = 200
+#: Jobs that are looked at in the store at once.
+THREADS = 16
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +62,17 @@ def recover(settings: Settings, records: Records, store: ObjectStore, publisher:
     found = 0
     names = (key.removeprefix(keys.INFLIGHT_PREFIX) for key in store.list(keys.INFLIGHT_PREFIX))
     while chunk := list(islice(names, CHUNK)):
-        for name, job in zip(chunk, records.jobs(chunk), strict=True):
+        doubtful = [
+            name
+            for name, job in zip(chunk, records.jobs(chunk), strict=True)
             # Work that goes on needs no look at its marker, unless the whole batch was registered
             # and the job's own marker says what was decided later.
-            if job is None or job.status.terminal or job.batch_id or job.version < SCHEMA_VERSION:
-                found += _recover_marker(parts, name)
+            if job is None or job.status.terminal or job.batch_id or job.version < SCHEMA_VERSION
+        ]
+        # One after the other: a batch's own jobs are many enough.
+        found += sum(_recover_marker(parts, name) for name in doubtful if is_batch_id(name))
+        single = [name for name in doubtful if not is_batch_id(name)]
+        found += sum(_at_once(partial(_recover_marker, parts), single))
     if found:
         log.info("unfinished jobs were recovered", action="jobs_recovered", jobs=found)
     return found
@@ -88,11 +101,19 @@ def list_ended_jobs(records: Records, store: ObjectStore) -> Iterator[int]:
         found = (name for name in store.folders(keys.jobs_prefix(tenant)) if is_request_id(name))
         while ids := list(islice(found, CHUNK)):
             missing = [i for i, known in zip(ids, records.known(ids), strict=True) if not known]
-            jobs = [job for i in missing if (job := stored_job(store, tenant, i))]
-            # Deleted meanwhile: its record may have expired, its tombstone has not.
-            jobs = [job for job in jobs if not erasure.is_erased(store, tenant, job.request_id)]
-            records.restore(jobs, dead={job.request_id for job in jobs if _is_dead(store, job)})
-            yield len(jobs)
+            ended = [job for job in _at_once(partial(_ended, store, tenant), missing) if job]
+            dead = {job.request_id for job, is_dead in ended if is_dead}
+            records.restore([job for job, _ in ended], dead)
+            yield len(ended)
+
+
+def _ended(store: ObjectStore, tenant: str, request_id: str) -> tuple[Job, bool] | None:
+    """A job that ended, and whether operators should look at it."""
+    job = stored_job(store, tenant, request_id)
+    # Deleted meanwhile: its record may have expired, its tombstone has not.
+    if job is None or erasure.is_erased(store, tenant, request_id):
+        return None
+    return job, _is_dead(store, job)
 
 
 def registration(
@@ -187,12 +208,10 @@ def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
     for start in range(0, len(marker.jobs), CHUNK):
         ids = marker.jobs[start : start + CHUNK]
         jobs = parts.records.jobs(ids)
-        for request_id, job, known in zip(ids, jobs, parts.records.known(ids), strict=True):
-            if not known:
-                registered += _recover_member(parts, plain, request_id)
-                open_jobs += 1
-            elif job is not None and not job.status.terminal:
-                open_jobs += 1
+        known = parts.records.known(ids)
+        missing = [name for name, there in zip(ids, known, strict=True) if not there]
+        registered += sum(_at_once(partial(_recover_member, parts, plain), missing))
+        open_jobs += len(missing) + sum(1 for job in jobs if job and not job.status.terminal)
     if not open_jobs:
         parts.store.delete([keys.inflight(batch_id)])
     return registered
@@ -234,6 +253,14 @@ def _is_last(stored: Job, marker: Marker) -> bool:
     """Whether the stored result is of the run that the marker is about."""
     cancelled = stored.status is JobStatus.CANCELLED
     return stored.run >= marker.run and (cancelled or not marker.cancelled_at)
+
+
+def _at_once(do: Callable[[str], _Found], names: Sequence[str]) -> list[_Found]:
+    """Do something with each of the names; most of the time goes to waiting for the store."""
+    if len(names) < 2:
+        return [do(name) for name in names]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="recover") as pool:
+        return list(pool.map(do, names))
 
 
 def _unreadable(name: str, error: ValueError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -37,10 +38,12 @@ class ListPublisher:
     def __init__(self) -> None:
         self.tokens: Counter[str] = Counter()
         self.lose = False
+        self._lock = threading.Lock()
 
     def publish(self, wakes: Mapping[str, int]) -> None:
         if not self.lose:
-            self.tokens.update(wakes)
+            with self._lock:
+                self.tokens.update(wakes)
 
 
 class OpenGuard:

@@ -65,7 +65,8 @@ class Reconciler:
         self._service = service
         self._recover_at = 0.0
         self._tombstones_at = 0.0
-        self._listing: Iterator[int] | None = None
+        #: What is left to do of the listing with this name.
+        self._listings: dict[str, Iterator[int]] = {}
 
     def tick(self, now: float) -> None:
         """Recover what was lost, sweep, delete what expired.
@@ -116,13 +117,17 @@ class Reconciler:
     def _list_ended(self) -> None:
         """Go on listing ended jobs after the records were lost, for a while."""
         records = self._service.records
-        if self._listing is None:
+        name = records.listing()
+        # Popped, so that a store that fails on the way makes it begin anew, as another name does:
+        # what was passed over would be missing for good.
+        listed = self._listings.pop(name, None)
+        if listed is None:
             if records.is_listed():
                 return
-            self._listing = recovery.list_ended_jobs(records, self._service.store)
+            listed = recovery.list_ended_jobs(records, self._service.store)
         until = time.monotonic() + LISTING_SECONDS
-        while time.monotonic() < until:
-            if next(self._listing, None) is None:
-                self._listing = None
-                records.set_listed()
+        for _ in listed:
+            if time.monotonic() > until:
+                self._listings = {name: listed}
                 return
+        records.set_listed(name)

@@ -376,14 +376,23 @@ class Records:
         with translated():
             self._client.set("casola:epoch", SCHEMA_VERSION)
 
+    def listing(self) -> str:
+        """Names these records until they are lost."""
+        name = uuid4().hex
+        with translated():
+            made: str | None = self._client.set("casola:listing", name, nx=True, get=True)
+        return made or name
+
     def is_listed(self) -> bool:
         """Whether every ended job is in its library since the records were lost."""
         with translated():
-            return bool(self._client.exists("casola:listed"))
+            listing, listed = self._client.mget("casola:listing", "casola:listed")
+        return listing is not None and listing == listed
 
-    def set_listed(self) -> None:
+    def set_listed(self, listing: str) -> None:
+        """All is listed, unless the records were lost since `listing` was asked for."""
         with translated():
-            self._client.set("casola:listed", 1)
+            self._client.set("casola:listed", listing)
 
     def close_connections(self) -> None:
         self._connection.close()

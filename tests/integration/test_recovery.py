@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from casola_ocr.errors import EngineFailed, NotFound
+from casola_ocr import recovery
+from casola_ocr.errors import EngineFailed, NotFound, StoreUnavailable
 from casola_ocr.model import JobStatus, Lane, Manifest, Marker, new_request_id
 from casola_ocr.objects import keys
 from tests.world import PAGES_POOL, PNG, FailingEngine, World, tiff
+from workers import reconcile
+from workers.reconcile import Reconciler
 
 pytestmark = pytest.mark.valkey
 
@@ -217,3 +221,40 @@ def test_a_job_that_an_old_api_submits_during_the_deploy_is_run_too(world: World
     world.run()
     assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED
     world.raw.delete("lib:acme")
+
+
+def test_a_store_that_fails_while_ended_jobs_are_listed_leaves_none_out(world: World) -> None:
+    ids = {world.submit_one() for _ in range(3)}
+    world.run()
+    world.wipe()
+    reconciler = Reconciler(world.settings, world.service)
+    stored_job, asked = recovery.stored_job, []
+
+    def fail_once(*arguments: Any) -> Any:
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise StoreUnavailable()
+        return stored_job(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recovery, "stored_job", fail_once)
+        with pytest.raises(StoreUnavailable):
+            reconciler.tick(1000.0)
+        reconciler.tick(1001.0)
+    assert {job.request_id for job in world.jobs.library("acme", 10, None)[0]} == ids
+
+
+def test_records_that_are_lost_again_while_jobs_are_listed_leave_none_out(world: World) -> None:
+    ids = {world.submit_one() for _ in range(3)}
+    world.run()
+    world.wipe()
+    slow, other = (Reconciler(world.settings, world.service) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recovery, "CHUNK", 1)
+        patched.setattr(reconcile, "LISTING_SECONDS", 1e-9)
+        slow.tick(1000.0)
+        world.wipe()
+        other.tick(1000.0)
+        for second in range(1001, 1010):
+            slow.tick(float(second))
+    assert {job.request_id for job in world.jobs.library("acme", 10, None)[0]} == ids

@@ -39,7 +39,8 @@
 --   casola:slots           zset    worker child -> ms when it was last seen
 --   casola:slot_caps       hash    worker child -> what it can do, comma separated
 --   casola:epoch           string  schema version; does not exist after the records were wiped
---   casola:listed          string  exists once every ended job is in its library again
+--   casola:listing         string  a random name of these records
+--   casola:listed          string  the same once every ended job is in its library again
 --   idem:{id}              string  nonce of the request that is submitting this job now
 
 --- Tokens that may lie in one queue: each take that leaves work behind adds the next one.
