@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         le=256,
         description="threads of each CPU worker child",
     )
+    slots: int = Field(
+        32, ge=1, le=1024,
+        description="pages in flight of a worker whose engine reads many at once, as a GPU does",
+    )  # fmt: skip
     prepare_workers: int = Field(
         2, ge=1, le=64, description="worker children that download and open documents"
     )

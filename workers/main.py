@@ -7,9 +7,15 @@ import os
 import socket
 import sys
 import time
+from uuid import uuid4
 
 import structlog
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from casola_ocr import logs
 from casola_ocr.errors import ConfigurationError
@@ -17,7 +23,7 @@ from casola_ocr.publisher import FINISH_POOL, PREPARE_POOL, pages_pool
 from casola_ocr.settings import Settings
 from workers import tasks
 from workers.celery import make_app
-from workers.engines import installed_engines
+from workers.engines import installed_engines, pool_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,37 +49,44 @@ def run_worker(settings: Settings, role: str) -> None:
     else:
         raise ConfigurationError("The role is 'pages' or 'prepare'.")
 
+    pool = pool_of(engines)
     app = make_app(settings, queues)
-    child: list[tasks.Child] = []
-    tasks.register(app, child)
+    process: list[tasks.Worker] = []
+    tasks.register(app, process)
     # Shared with the children, which are forked from here.
     deadline = multiprocessing.Value("d", 0.0, lock=False)
+    arguments = (settings, app, engines, deadline, uuid4().hex[:8])
 
     def start(**_: object) -> None:
         try:
-            child.append(tasks.start_child(settings, app, engines, deadline))
+            process.append(tasks.ForkedWorker(*arguments))
         except Exception:
             # Celery logs and goes on with a child that could do nothing.
             log.exception("the worker child could not start", action="child_failed")
             os._exit(70)
 
     def stop(**_: object) -> None:
-        for running in child:
-            running.pulse.stop()
+        for running in process:
+            running.stop()
 
     def drain(**_: object) -> None:
-        # Children read on until then; what they still hold is handed back at once, not lost.
+        # What is being read is read on until then; what is still held is handed back at once.
         deadline.value = time.monotonic() + settings.drain_seconds
 
     worker_shutting_down.connect(drain, weak=False)
-    worker_process_init.connect(start, weak=False)
-    worker_process_shutdown.connect(stop, weak=False)
+    if pool == "threads":
+        children = settings.slots
+        process.append(tasks.ThreadedWorker(*arguments))
+        worker_shutdown.connect(stop, weak=False)
+    else:
+        worker_process_init.connect(start, weak=False)
+        worker_process_shutdown.connect(stop, weak=False)
     sys.exit(
         app.worker_main(
             [
                 "--quiet",
                 "worker",
-                "--pool=prefork",
+                f"--pool={pool}",
                 f"--concurrency={children}",
                 f"--queues={','.join(queues)}",
                 f"--hostname={role}-{os.getpid()}@{socket.gethostname()}",

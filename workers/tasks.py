@@ -1,39 +1,70 @@
 """The one task: a token says that something waits in a pool; take it and do it.
 
-What a child needs is made once, after the fork.
+What a process needs is made once: after the fork in a prefork child, before the threads in a
+worker of the threads pool.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol, cast
 
 import structlog
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
-from casola_ocr.errors import PageTimeout
+from casola_ocr.errors import PageTimeout, RecordsUnavailable
 from casola_ocr.model import PageResult
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
+from casola_ocr.records import Records
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
-from casola_ocr.work import Reader, Work
+from casola_ocr.work import Guard, Reader, Work
+from workers.drain import StoppableEngine, ThreadedPulse
 from workers.engines import make_engine
+from workers.engines.base import Engine, ThreadedEngine
 from workers.engines.golden import prove
-from workers.pulse import Deadline, Pulse
+from workers.pulse import Deadline, ForkedPulse
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass
-class Child:
-    """What one worker child keeps between tasks."""
+class Worker(Protocol):
+    """What one process keeps between tasks."""
 
-    work: Work
-    pulse: Pulse
-    deadline: Deadline
+    def run(self, pool: str) -> None:
+        """Do the next step of a pool, unless the worker is stopping."""
+
+    def stop(self) -> None:
+        """Leave."""
+
+
+class Owner:
+    """The name of a process in the records: ``{host}:{pid}:{worker}``.
+
+    `worker` is drawn for each start of a worker: hosts and PIDs repeat themselves in containers.
+    """
+
+    def __init__(self, worker: str):
+        self._host = socket.gethostname()
+        self._worker = worker
+        self.name = f"{self._host}:{os.getpid()}:{worker}"
+
+    def is_dead_sibling(self, owner: str) -> bool:
+        """Whether `owner` was a child of this worker that has died."""
+        parts = owner.split(":")
+        if len(parts) != 3 or (parts[0], parts[2]) != (self._host, self._worker):
+            return False
+        try:
+            os.kill(int(parts[1]), 0)
+        except ProcessLookupError:
+            return True
+        return False
 
 
 class TimedEngine:
@@ -49,41 +80,124 @@ class TimedEngine:
             raise PageTimeout() from error
 
 
-def start_child(
-    settings: Settings, app: Celery, engine_names: tuple[str, ...], deadline: Deadline
-) -> Child:
-    """Load the engines, prove each on the golden page, and announce the child.
+class ForkedWorker:
+    """A prefork child. Made in the child's main thread.
 
-    A child of a `prepare` worker has no engines.
+    It loads the engines, proves each on the golden page, and announces itself. A child of a
+    `prepare` worker has no engines.
     """
-    publisher = CeleryPublisher(app)
-    service = Service.open(settings, publisher)
-    slot = f"{socket.gethostname()}:{os.getpid()}"
-    pulse = Pulse(settings, service.records, publisher, slot, deadline)
-    engines: dict[str, Reader] = {}
-    for name in engine_names:
-        engine = make_engine(name, settings.cpu_threads)
-        seconds = prove(engine)
-        log.info("the engine reads", action="engine_ready", engine=name, seconds=round(seconds, 3))
-        engines[name] = TimedEngine(engine)
-    work = Work(
-        settings,
-        service.records,
-        service.store,
-        publisher,
-        owner=slot,
-        guard=pulse,
-        engines=engines,
-    )
-    pulse.start(tuple(f"engine:{name}" for name in engines) or ("prepare",))
-    return Child(work=work, pulse=pulse, deadline=deadline)
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: Celery,
+        engine_names: tuple[str, ...],
+        deadline: Deadline,
+        worker: str,
+    ):
+        publisher = CeleryPublisher(app)
+        service = Service.open(settings, publisher)
+        owner = Owner(worker)
+        bury_dead(owner, service.records, publisher, settings.max_attempts)
+        self._pulse = ForkedPulse(settings, service.records, publisher, owner.name, deadline)
+        engines = {name: TimedEngine(_proven(name, settings)) for name in engine_names}
+        self._work = _work(settings, service, owner.name, self._pulse, engines)
+        self._pulse.start(_capabilities(engines))
+
+    def run(self, pool: str) -> None:
+        if not self._pulse.deadline.value:
+            self._work.run(pool)
+
+    def stop(self) -> None:
+        self._pulse.stop()
 
 
-def register(app: Celery, child: list[Child]) -> None:
-    """Register the task; `child` is filled by the process that runs it."""
+class ThreadedWorker:
+    """A worker of the threads pool: one process, its threads share the engines."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: Celery,
+        engine_names: tuple[str, ...],
+        deadline: Deadline,
+        worker: str,
+    ):
+        service = Service.open(settings, CeleryPublisher(app))
+        owner = Owner(worker).name
+        self._pulse = pulse = ThreadedPulse(
+            settings, service.records, service.publisher, owner, deadline
+        )
+        engines = {
+            name: StoppableEngine(cast(ThreadedEngine, _proven(name, settings)), pulse)
+            for name in engine_names
+        }
+        self._make: Callable[[], Work] = lambda: _work(
+            settings, service, f"{owner}:{threading.get_ident()}", pulse, engines
+        )
+        self._own = threading.local()
+        pulse.start(_capabilities(engines))
+
+    def run(self, pool: str) -> None:
+        if self._pulse.deadline.value:
+            return
+        if not hasattr(self._own, "work"):
+            self._own.work = self._make()
+        self._own.work.run(pool)
+
+    def stop(self) -> None:
+        self._pulse.stop()
+
+
+def register(app: Celery, process: list[Worker]) -> None:
+    """Register the task; `process` is filled by the process that runs it."""
 
     @app.task(name=TASK_WORK)  # type: ignore[untyped-decorator]
     def work(pool: str) -> None:
-        # A worker that is stopping takes nothing new: the token's step waits for another worker.
-        if not child[0].deadline.value:
-            child[0].work.run(pool)
+        process[0].run(pool)
+
+
+def bury_dead(
+    owner: Owner, records: Records, publisher: CeleryPublisher, max_attempts: int
+) -> None:
+    """Give back what children of this worker held that died.
+
+    Their replacement is the first to know; without it their leases have to run out.
+    """
+    with suppress(RecordsUnavailable):
+        for dead in filter(owner.is_dead_sibling, records.owners()):
+            buried = records.bury(dead, max_attempts=max_attempts)
+            publisher.publish(buried.wakes)
+            for request_id, step, why in buried.lost:
+                log.info(
+                    "a worker child died at a step",
+                    action="step_lost",
+                    request_id=request_id,
+                    step=step,
+                    why=why,
+                )
+
+
+def _proven(name: str, settings: Settings) -> Engine:
+    engine = make_engine(name, settings.cpu_threads)
+    seconds = prove(engine)
+    log.info("the engine reads", action="engine_ready", engine=name, seconds=round(seconds, 3))
+    return engine
+
+
+def _work(
+    settings: Settings, service: Service, owner: str, guard: Guard, engines: Mapping[str, Reader]
+) -> Work:
+    return Work(
+        settings,
+        service.records,
+        service.store,
+        service.publisher,
+        owner=owner,
+        guard=guard,
+        engines=engines,
+    )
+
+
+def _capabilities(engines: Mapping[str, Reader]) -> tuple[str, ...]:
+    return tuple(f"engine:{name}" for name in engines) or ("prepare",)

@@ -388,6 +388,10 @@ def _tiff_directories(file: BinaryIO) -> Iterator[int]:
 def _to_rgb(image: Image.Image, bits: int, inverted: bool) -> Image.Image:
     """A new RGB image on white; `bits` and `inverted` describe 16-bit grey of a TIFF."""
     flat: Image.Image = image
+    if flat.mode == "P" and flat.palette is None:
+        # Pillow 13 says so of a grey GIF's frame that leaves pixels as they were; a copy takes its
+        # mode from the pixels.
+        flat = flat.copy()
     if flat.mode.startswith("I;16"):
         flat = _scaled(flat.convert("I"), 0, (1 << (bits if 8 < bits < 16 else 16)) - 1)
         if inverted:

@@ -22,7 +22,7 @@ MEMORY_SECONDS = 1.0
 
 _SCRIPTS = (
     "admit", "submit", "take", "heartbeat", "settle", "release", "opened", "reject", "close",
-    "cancel", "erase", "erased", "forget", "sweep", "recount", "pulse", "live",
+    "cancel", "erase", "erased", "forget", "sweep", "bury", "recount", "pulse", "live",
 )  # fmt: skip
 
 

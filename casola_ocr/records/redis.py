@@ -176,11 +176,15 @@ class Records:
         finish = replace(claim, step="finish", attempt=1, fence=int(fence)) if fence else None
         return Settled(finish=finish, wakes=_wakes(answer[2]))
 
-    def release(self, claim: Claim, *, delay_ms: int, counts: bool) -> Wakes:
-        """Give the step back; `counts` says whether the attempt is used up."""
+    def release(self, claim: Claim, *, delay_ms: int, counts: bool, first: bool = False) -> Wakes:
+        """Give the step back; `counts` says whether the attempt is used up.
+
+        With `first` it is taken again before the tenant's other jobs.
+        """
         answer = self._run(
-            "release", claim.job.request_id, claim.step, claim.fence, delay_ms, int(counts)
-        )
+            "release", claim.job.request_id, claim.step, claim.fence, delay_ms, int(counts),
+            int(first),
+        )  # fmt: skip
         return _wakes(answer[1]) if answer[0] == "ok" else {}
 
     def opened(
@@ -247,10 +251,21 @@ class Records:
         """Give back what nobody works on, and find what has no token or has expired."""
         lost, wakes, expired = self._run("sweep", limit, max_attempts)
         return Swept(
-            lost=[(lost[i], lost[i + 1], lost[i + 2]) for i in range(0, len(lost), 3)],
+            lost=_lost(lost),
             wakes=_wakes(wakes),
             expired=[(tenant, found) for tenant, _, found in (m.partition("/") for m in expired)],
         )
+
+    def owners(self) -> list[str]:
+        """Every worker child that took a step and has not left."""
+        with translated():
+            found: list[str] = self._client.hkeys("casola:takes")
+        return found
+
+    def bury(self, owner: str, *, max_attempts: int) -> Swept:
+        """Give back at once what a worker child held that is dead."""
+        lost, wakes = self._run("bury", owner, max_attempts)
+        return Swept(lost=_lost(lost), wakes=_wakes(wakes))
 
     def pulse(self, slot: str, capabilities: Sequence[str]) -> None:
         """Say that this worker child lives; no capability means that it leaves."""
@@ -419,6 +434,10 @@ def _cursor(job: Job) -> str:
 def _chunks(found: Iterator[str]) -> Iterator[list[str]]:
     while chunk := list(islice(found, 1000)):
         yield chunk
+
+
+def _lost(flat: Sequence[str]) -> list[tuple[str, str, str]]:
+    return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
 
 
 def _wakes(flat: Sequence[Any]) -> Wakes:

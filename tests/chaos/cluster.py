@@ -31,7 +31,10 @@ START_SECONDS = 120
 #: gunicorn's grace for open requests, a page of some seconds, and some.
 STOP_SECONDS = 40
 API = ("api-1", "api-2")
-PAGES = ("pages-1", "pages-2")
+#: Prefork workers, and those of the threads pool.
+FORKED = ("pages-1", "pages-2")
+THREADED = ("threads-1",)
+PAGES = (*FORKED, *THREADED)
 PREPARE = ("prepare-1",)
 RECONCILERS = ("reconciler-1", "reconciler-2")
 VALKEY = "valkey"
@@ -104,7 +107,8 @@ def specs(
         own = {**environment, "CASOLA_PORT": str(port)}
         made.append(Spec(name, [*python, "casola_ocr.cli", "api"], own))
     commands = {
-        **{name: ["tests.chaos.worker"] for name in PAGES},
+        **{name: ["tests.chaos.worker"] for name in FORKED},
+        **{name: ["tests.chaos.worker", "threads"] for name in THREADED},
         **{name: ["casola_ocr.cli", "worker", "--role", "prepare"] for name in PREPARE},
         **{name: ["casola_ocr.cli", "reconcile"] for name in RECONCILERS},
     }

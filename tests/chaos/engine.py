@@ -1,10 +1,12 @@
-"""An engine that reads the code on a page, takes as long as it says, and dies where it says."""
+"""Engines that read the code on a page, take as long as it says, and die where it says."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -24,12 +26,22 @@ class MarkerEngine:
         del threads
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        return self._read(image, page, attempt, language, time.sleep)
+
+    def _read(
+        self,
+        image: Image.Image,
+        page: int,
+        attempt: int,
+        language: str,
+        sleep: Callable[[float], object],
+    ) -> PageResult:
         begun = time.perf_counter()
         found = marker.decode(image)
         if found is None:
             text = sample_text()
         else:
-            time.sleep(found.milliseconds / 1000)
+            sleep(found.milliseconds / 1000)
             if found.poison:
                 os.kill(os.getpid(), signal.SIGKILL)
             text = marker.text(found.document, found.page)
@@ -49,3 +61,28 @@ class MarkerEngine:
             lines=tuple(Line(text=line, confidence=0.9, box=box) for line in text.splitlines()),
             language=None if language == "auto" else language,
         )
+
+
+class Stopped(Exception):
+    """Nobody wants the page any more."""
+
+
+class ThreadedMarkerEngine(MarkerEngine):
+    """A `ThreadedEngine`."""
+
+    def read(
+        self,
+        image: Image.Image,
+        *,
+        page: int,
+        attempt: int,
+        language: str,
+        stop: threading.Event | None = None,
+    ) -> PageResult:
+        wanted = stop or threading.Event()
+
+        def sleep(seconds: float) -> None:
+            if wanted.wait(seconds):
+                raise Stopped
+
+        return self._read(image, page, attempt, language, sleep)

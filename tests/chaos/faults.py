@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from tests.chaos import proxy
-from tests.chaos.cluster import API, PAGES, PREPARE, RECONCILERS, VALKEY, Cluster, ready
+from tests.chaos.cluster import API, FORKED, PAGES, PREPARE, RECONCILERS, VALKEY, Cluster, ready
 from tests.chaos.ledger import Findings
 from tests.chaos.proxy import StoreProxy
 from tests.chaos.watch import Held, Watch
@@ -250,7 +250,7 @@ _STORE = ("store",)
 #: A stop is planned as long as it is with the default lease.
 _STOP_SECONDS = 25.0
 KINDS: dict[str, Kind] = {
-    "kill-child": Kind(kill_child, PAGES, 1),
+    "kill-child": Kind(kill_child, FORKED, 1),
     "kill-group": Kind(kill_group, PAGES, 6),
     "kill-prepare": Kind(kill_group, PREPARE, 6),
     "kill-api": Kind(kill_server, API, 4),
@@ -260,7 +260,7 @@ KINDS: dict[str, Kind] = {
     "cut-clients": Kind(cut_clients, (VALKEY,), 2),
     "full-valkey": Kind(fill_valkey, (VALKEY,), OUTAGE_SECONDS + 1),
     "stop-group": Kind(stop_group, PAGES, _STOP_SECONDS),
-    "stop-child": Kind(stop_child, PAGES, _STOP_SECONDS),
+    "stop-child": Kind(stop_child, FORKED, _STOP_SECONDS),
     "rolling": Kind(roll, ("everything",), 40, also=_EVERYTHING),
     "store-500": Kind(store_fault(proxy.ERROR), _STORE, OUTAGE_SECONDS + 1, "s3"),
     "store-503": Kind(store_fault(proxy.SLOW_DOWN), _STORE, OUTAGE_SECONDS + 1, "s3"),

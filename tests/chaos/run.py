@@ -91,6 +91,7 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
             "CASOLA_REDIS_URL": valkey_url,
             "CASOLA_CPU_WORKERS": "2",
             "CASOLA_CPU_THREADS": "1",
+            "CASOLA_SLOTS": "4",
             "CASOLA_PREPARE_WORKERS": "2",
             "CASOLA_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
             "CASOLA_FETCH_TIMEOUT_SECONDS": str(FETCH_SECONDS),

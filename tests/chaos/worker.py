@@ -1,4 +1,7 @@
-"""``python -P -m tests.chaos.worker``: the ordinary `pages` worker, its engine exchanged."""
+"""``python -P -m tests.chaos.worker [threads]``: the ordinary `pages` worker, its engine exchanged.
+
+With ``threads`` it runs in the threads pool, as a GPU's does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import time
 
 from casola_ocr import cli
-from workers.engines import CPU_ENGINES
+from workers.engines import CPU_ENGINES, EngineEntry
 
 ENGINE = "pp-ocrv6"
 
@@ -18,8 +21,12 @@ def main() -> None:
         # libfaketime 0.9.10 lets clock_nanosleep fail with EINVAL, on which Python's sleep is
         # built. Before Celery and kombu are imported, which keep the function.
         time.sleep = _sleep
-    CPU_ENGINES[ENGINE] = CPU_ENGINES[ENGINE]._replace(
-        module="tests.chaos.engine", name="MarkerEngine", needs=()
+    threads = sys.argv[1:] == ["threads"]
+    CPU_ENGINES[ENGINE] = EngineEntry(
+        "tests.chaos.engine",
+        "ThreadedMarkerEngine" if threads else "MarkerEngine",
+        needs=(),
+        pool="threads" if threads else "prefork",
     )
     sys.argv = ["casola-ocr", "worker", "--role", "pages"]
     cli.main()

@@ -271,7 +271,7 @@ def test_a_page_whose_worker_is_silent_is_taken_again(records: Records, raw: red
     claim(records, lease_ms=1)
     time.sleep(0.01)
     swept = records.sweep(max_attempts=3)
-    assert swept.lost == [(request_id, "1", "lease")]
+    assert swept.lost == [(request_id, "1", "lost")]
     assert swept.wakes == {POOL: 1}
     assert claim(records, owner="w2").attempt == 2
 
@@ -568,8 +568,8 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
     jobs: list[str] = []
     for _ in range(250):
         act = chance.choices(
-            ["submit", "take", "settle", "release", "expire", "cancel", "erase"],
-            [3, 8, 7, 1, 1, 0.7, 0.4],
+            ["submit", "take", "settle", "release", "bury", "expire", "cancel", "erase"],
+            [3, 8, 7, 1, 1, 1, 0.7, 0.4],
         )[0]
         if act == "submit":
             pages, lane = chance.choice([0, 1, 1, 3]), chance.choice(list(Lane))
@@ -577,13 +577,20 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
             media_type = "image/tiff" if pages == 0 else "image/png"
             jobs.append(submit(records, pages, 2, lane=lane, tenant=tenant, media_type=media_type))
         elif act == "take":
-            got = take(records, chance.choice([POOL, POOL, "prepare", "finish"]), f"w{seed}")
+            pool, owner = (
+                chance.choice([POOL, POOL, "prepare", "finish"]),
+                f"w{chance.randint(0, 4)}",
+            )
+            got = take(records, pool, owner)
             claims += [got] if got else []
         elif act == "settle" and claims:
             step(records, chance, claims.pop(chance.randrange(len(claims))))
         elif act == "release" and claims:
             got = claims.pop(chance.randrange(len(claims)))
-            records.release(got, delay_ms=chance.choice([0, 1]), counts=chance.random() < 0.5)
+            delay, counts, first = chance.choice([0, 1]), *(chance.random() < 0.5 for _ in "12")
+            records.release(got, delay_ms=delay, counts=counts, first=first)
+        elif act == "bury":
+            records.bury(f"w{chance.randint(0, 4)}", max_attempts=3)
         elif act == "expire" and raw.zcard("casola:due"):
             raw.zadd("casola:due", {chance.choice(raw.zrange("casola:due", 0, -1)): 1})
             sweep(records)
@@ -633,3 +640,56 @@ def drain(records: Records, raw: redis.Redis) -> None:
     for key in ("casola:waiting", "casola:running", "casola:pending", "casola:pending_bytes"):
         assert not any(int(v) for v in raw.hvals(key)), key
     assert not list(raw.scan_iter("wait:*"))
+
+
+def test_what_a_dead_child_held_is_given_back_at_once(records: Records, raw: redis.Redis) -> None:
+    request_id = submit(records, pages=2)
+    claim(records, owner="dead")
+    claim(records, owner="alive")
+    buried = records.bury("dead", max_attempts=3)
+    assert buried.lost == [(request_id, "1", "lost")]
+    assert buried.wakes == {POOL: 1}
+    assert records.owners() == ["alive"]
+    again = claim(records)
+    assert (again.step, again.attempt) == ("1", 2)
+    assert records.bury("dead", max_attempts=3).lost == []
+    assert records.heartbeat([again], 20_000) == [True]
+
+
+def test_a_child_that_died_while_finishing_gives_that_back_too(
+    records: Records, raw: redis.Redis
+) -> None:
+    request_id = submit(records)
+    held = claim(records, owner="dead")
+    settled = records.settle(held, "done", dead=False, inline_pages=1, lease_ms=20_000)
+    assert settled is not None
+    assert settled.finish is not None
+    assert records.bury("dead", max_attempts=1).lost == [(request_id, "finish", "lost")]
+    assert claim(records, "finish").step == "finish"
+
+
+def test_a_page_that_kills_each_child_is_exhausted_without_waiting_for_leases(
+    records: Records, raw: redis.Redis
+) -> None:
+    request_id = submit(records, pages=2)
+    for owner in ("first", "second", "third"):
+        assert claim(records, owner=owner).step == "1"
+        buried = records.bury(owner, max_attempts=3)
+    assert buried.lost == [(request_id, "1", "exhausted")]
+    assert claim(records).step == "2"
+
+
+def test_a_page_that_was_given_back_goes_before_the_tenants_other_jobs(
+    records: Records, raw: redis.Redis
+) -> None:
+    first = submit(records, pages=2)
+    held = claim(records)
+    for _ in range(5):
+        submit(records, pages=2)
+    records.release(held, delay_ms=0, counts=False, first=True)
+    again = claim(records)
+    assert (again.job.request_id, again.step) == (first, "1")
+    submit(records, tenant="other")
+    records.release(again, delay_ms=0, counts=False, first=True)
+    owners = [claim(records).job.tenant for _ in range(2)]
+    assert sorted(owners) == ["acme", "other"], "but not before other tenants"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from casola_ocr.documents import (
     PageReader,
@@ -245,6 +246,18 @@ def test_gif_frames_are_composed():
     with pytest.raises(DamagedDocument, match="no page 5"):
         reader.page(5)
     assert reader.page(4).getpixel((17, 5)) == (200, 0, 0)
+
+
+@pytest.mark.parametrize("seed", [3, 6, 7])
+def test_gif_frame_without_a_palette_of_its_own_is_grey(seed: int):
+    # Pillow 13 calls such a frame's mode P and has no palette for it.
+    source = random.Random(seed)
+    frames = [Image.frombytes("L", (40, 40), source.randbytes(1600)) for _ in range(3)]
+    data = as_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    for number, frame in enumerate(frames, 1):
+        difference = ImageChops.difference(page_of(data, number).convert("L"), frame)
+        # Saving merges greys to free one for the pixels that stay.
+        assert difference.getextrema()[1] <= 8
 
 
 def test_damaged_gif_frame_spoils_only_itself_and_later_ones():

@@ -5,9 +5,10 @@ Engines are named here by import path, so that a worker imports only the one tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from casola_ocr.errors import ConfigurationError
 from workers.engines.base import Engine
@@ -19,6 +20,8 @@ class EngineEntry(NamedTuple):
     module: str
     name: str
     needs: tuple[str, ...]
+    #: ``prefork``: an `Engine` in each child. ``threads``: one `ThreadedEngine` for all threads.
+    pool: Literal["prefork", "threads"] = "prefork"
 
 
 #: Engines that read on the CPU, by the name that clients send as `model`.
@@ -34,6 +37,18 @@ def installed_engines() -> tuple[str, ...]:
         for name, entry in CPU_ENGINES.items()
         if all(find_spec(package) is not None for package in entry.needs)
     )
+
+
+def pool_of(names: Sequence[str]) -> Literal["prefork", "threads"]:
+    """The pool in which a worker runs these engines.
+
+    Raises:
+        ConfigurationError: they need different ones.
+    """
+    pools = {CPU_ENGINES[name].pool for name in names if name in CPU_ENGINES} or {"prefork"}
+    if len(pools) > 1:
+        raise ConfigurationError(f"The engines {', '.join(names)} need workers of their own.")
+    return pools.pop()
 
 
 def make_engine(name: str, threads: int) -> Engine:

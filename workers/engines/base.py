@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from PIL import Image
@@ -35,4 +36,27 @@ class Engine(Protocol):
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
         """Read one page. `language` is an ISO 639-1 code or ``auto``."""
+        ...
+
+
+class ThreadedEngine(Protocol):
+    """Reads many page images at once: one for each thread that calls it.
+
+    As `Engine`, but for process and threads: it is made once in the worker's main process, which
+    never forks, and called from many threads.
+    """
+
+    name: str
+    version: str
+
+    def read(
+        self,
+        image: Image.Image,
+        *,
+        page: int,
+        attempt: int,
+        language: str,
+        stop: threading.Event | None = None,
+    ) -> PageResult:
+        """Read one page; raise within a second after `stop` is set: nobody wants the page then."""
         ...

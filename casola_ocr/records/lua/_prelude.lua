@@ -138,6 +138,16 @@ local function enlist(pool, lane, tenant, id)
   end
 end
 
+--- Put a job before the others of its tenant: its step has had its turn and was given back.
+local function enlist_first(pool, lane, tenant, id)
+  local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
+  redis.call('LREM', jobs, 1, id)
+  if redis.call('LPUSH', jobs, id) == 1 then
+    redis.call('LREM', 'wait:' .. pool .. ':' .. lane, 1, tenant)
+    redis.call('RPUSH', 'wait:' .. pool .. ':' .. lane, tenant)
+  end
+end
+
 local function delist(pool, lane, tenant, id)
   local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
   redis.call('LREM', jobs, 1, id)
@@ -152,32 +162,35 @@ local function step_pool(step, pages_pool)
   return pages_pool
 end
 
---- `n` more pages of a job may be taken.
-local function offer_pages(id, n, wakes)
+--- `n` more pages of a job may be taken; `first` as offer().
+local function offer_pages(id, n, wakes, first)
   if n == 0 then return end
   local job = 'job:' .. id
   local f = redis.call('HMGET', job, 'pool', 'lane', 'tenant', 'listed')
   redis.call('HINCRBY', job, 'avail', n)
   redis.call('HINCRBY', 'casola:waiting', f[1], n)
   wakes[f[1]] = (wakes[f[1]] or 0) + n
-  if f[4] ~= '1' then
-    redis.call('HSET', job, 'listed', 1)
+  if first then
+    enlist_first(f[1], f[2], f[3], id)
+  elseif f[4] ~= '1' then
     enlist(f[1], f[2], f[3], id)
   end
+  redis.call('HSET', job, 'listed', 1)
 end
 
---- Make one step available: a page is taken again, any other waits in its own pool.
-local function offer(id, step, attempts, wakes)
+--- Make one step available: a page is taken again, any other waits in its own pool. `first`: before
+--- the tenant's other jobs.
+local function offer(id, step, attempts, wakes, first)
   redis.call('HSET', 'job:' .. id .. ':pages', step, 'a:' .. attempts)
   local pool = step_pool(step)
   if not pool then
-    redis.call('RPUSH', 'job:' .. id .. ':again', step)
-    return offer_pages(id, 1, wakes)
+    redis.call(first and 'LPUSH' or 'RPUSH', 'job:' .. id .. ':again', step)
+    return offer_pages(id, 1, wakes, first)
   end
   local f = redis.call('HMGET', 'job:' .. id, 'lane', 'tenant')
   redis.call('HINCRBY', 'casola:waiting', pool, 1)
   wakes[pool] = (wakes[pool] or 0) + 1
-  enlist(pool, f[1], f[2], id)
+  if first then enlist_first(pool, f[1], f[2], id) else enlist(pool, f[1], f[2], id) end
 end
 
 --- The tokens to publish, as {pool, how many, …}.
@@ -294,6 +307,17 @@ local function exhaust(id, step, attempts, now, wakes)
   if page < total then return offer(id, 'prepare', 0, wakes) end
   redis.call('HSET', pages, 'prepare', 'd:0-0')
   finish_if_ended(id, wakes)
+end
+
+--- Nobody works on a claimed step any more. Returns 'exhausted' or 'lost'.
+local function lose(id, step, run, max_attempts, now, wakes)
+  unclaim(id, step)
+  if run.attempt >= max_attempts and step ~= 'finish' and step ~= 'erase' then
+    exhaust(id, step, run.attempt, now, wakes)
+    return 'exhausted'
+  end
+  offer(id, step, run.attempt, wakes, true)
+  return 'lost'
 end
 
 --- Take a job out of everything that waits, runs or is owed; its terminal pages stay.

@@ -1,6 +1,6 @@
 -- Give back what nobody works on, fail what was tried too often, and see that what waits has tokens.
 --   ARGV     limit, max_attempts
---   returns  {{id, step, why ('lease' | 'exhausted' | 'waited'), …}, tokens, expired {tenant}/{id} …}
+--   returns  {{id, step, why ('lost' | 'exhausted' | 'waited'), …}, tokens, expired {tenant}/{id} …}
 local now, max_attempts, wakes, lost = now_ms(), tonumber(ARGV[2]), {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local id, step = string.match(member, '^(.-)/(.+)$')
@@ -8,15 +8,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, '
   local kind = state and string.sub(state, 1, 1)
   local why
   if kind == 'r' then
-    local attempt = running(state).attempt
-    unclaim(id, step)
-    if attempt >= max_attempts and step ~= 'finish' and step ~= 'erase' then
-      why = 'exhausted'
-      exhaust(id, step, attempt, now, wakes)
-    else
-      why = 'lease'
-      offer(id, step, attempt, wakes)
-    end
+    why = lose(id, step, running(state), max_attempts, now, wakes)
   elseif kind == 'w' then
     why = 'waited'
     redis.call('ZREM', 'casola:due', member)

@@ -1,0 +1,110 @@
+"""The threads pool, which Celery can neither interrupt nor time nor stop: done here.
+
+A thread that waits for an engine gets an event with its page. It is set when the page's claim is
+lost, when its time is up, or when the worker is to leave; the engine then returns soon.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from PIL import Image
+
+from casola_ocr.errors import PageTimeout
+from casola_ocr.model import Claim, PageResult
+from casola_ocr.publisher import Publisher
+from casola_ocr.records import Records
+from casola_ocr.settings import Settings
+from casola_ocr.work import StepStopped
+from workers.engines.base import ThreadedEngine
+from workers.pulse import Deadline, Pulse
+
+log = structlog.get_logger(__name__)
+
+#: How long engines may take to let go of their pages once those were handed back.
+LET_GO_SECONDS = 3.0
+
+
+@dataclass
+class _Running:
+    """A page in flight."""
+
+    until: float
+    stop: threading.Event = field(default_factory=threading.Event)
+    timed_out: bool = False
+
+
+class ThreadedPulse(Pulse):
+    """The pulse of a worker whose threads each hold a claim. Safe to share between them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        publisher: Publisher,
+        slot: str,
+        deadline: Deadline,
+    ):
+        super().__init__(settings, records, publisher, slot, deadline)
+        self._page_seconds = settings.page_timeout_seconds
+        self._running: dict[int, _Running] = {}
+        self._own = threading.local()
+
+    @contextmanager
+    def interruptible(self, claim: Claim) -> Iterator[None]:
+        """What `StoppableEngine` does in here is stopped once the claim is lost."""
+        running = _Running(time.monotonic() + self._page_seconds)
+        self._running[claim.fence] = self._own.running = running
+        try:
+            yield
+        finally:
+            del self._running[claim.fence]
+
+    def running(self) -> _Running:
+        """The page of this thread."""
+        found: _Running = self._own.running
+        return found
+
+    def _lose(self, claim: Claim) -> None:
+        running = self._running.get(claim.fence)
+        if running is not None:
+            running.stop.set()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if now > running.until and not running.stop.is_set():
+                running.timed_out = True
+                running.stop.set()
+        if self._running and 0 < self.deadline.value < now - LET_GO_SECONDS:
+            # Everything was handed back; the pool would wait for these threads for ever.
+            log.error("an engine does not let go of its pages", action="drain_forced")
+            os._exit(1)
+
+
+class StoppableEngine:
+    """A `Reader` for `Work` around an engine that many threads share."""
+
+    def __init__(self, engine: ThreadedEngine, pulse: ThreadedPulse):
+        self._engine = engine
+        self._pulse = pulse
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        running = self._pulse.running()
+        try:
+            return self._engine.read(
+                image, page=page, attempt=attempt, language=language, stop=running.stop
+            )
+        except Exception as error:
+            # Whatever an engine raises for a page that it was told to give up.
+            if running.timed_out:
+                raise PageTimeout() from error
+            if running.stop.is_set():
+                raise StepStopped from error
+            raise
