@@ -6,6 +6,7 @@ lost, when its time is up, or when the worker is to leave; the engine then retur
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -29,13 +30,15 @@ log = structlog.get_logger(__name__)
 
 #: How long engines may take to let go of their pages once those were handed back.
 LET_GO_SECONDS = 3.0
+#: How often a page that waits to enter asks whether it is still wanted.
+WAIT_SECONDS = 0.2
 
 
 @dataclass
-class _Running:
-    """A page in flight."""
+class Running:
+    """A page in flight; its time runs out at `until` on the monotonic clock."""
 
-    until: float
+    until: float = math.inf
     stop: threading.Event = field(default_factory=threading.Event)
     timed_out: bool = False
 
@@ -52,23 +55,22 @@ class ThreadedPulse(Pulse):
         deadline: Deadline,
     ):
         super().__init__(settings, records, publisher, slot, deadline)
-        self._page_seconds = settings.page_timeout_seconds
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._own = threading.local()
 
     @contextmanager
     def interruptible(self, claim: Claim) -> Iterator[None]:
         """What `StoppableEngine` does in here is stopped once the claim is lost."""
-        running = _Running(time.monotonic() + self._page_seconds)
+        running = Running()
         self._running[claim.fence] = self._own.running = running
         try:
             yield
         finally:
             del self._running[claim.fence]
 
-    def running(self) -> _Running:
+    def running(self) -> Running:
         """The page of this thread."""
-        found: _Running = self._own.running
+        found: Running = self._own.running
         return found
 
     def _lose(self, claim: Claim) -> None:
@@ -88,15 +90,68 @@ class ThreadedPulse(Pulse):
             os._exit(1)
 
 
+class Room:
+    """Who is in an engine: many pages together, or one alone. Safe to share between threads.
+
+    A page that kills the process takes an attempt from every page beside it. So that none fails
+    for its neighbours, the last attempt of a page is made alone.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._alone = False
+        #: Those who wait to be alone; nobody enters before them.
+        self._asking = 0
+
+    @contextmanager
+    def enter(self, *, alone: bool, stop: threading.Event) -> Iterator[None]:
+        """Wait for a place, and hold it while the context is open.
+
+        Raises:
+            StepStopped: `stop` was set before there was one.
+        """
+        with self._changed:
+            self._asking += alone
+            try:
+                while self._alone or (self._inside if alone else self._asking):
+                    if stop.is_set():
+                        raise StepStopped
+                    self._changed.wait(WAIT_SECONDS)
+                self._inside += 1
+                self._alone = alone
+            finally:
+                self._asking -= alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+
 class StoppableEngine:
     """A `Reader` for `Work` around an engine that many threads share."""
 
-    def __init__(self, engine: ThreadedEngine, pulse: ThreadedPulse):
+    def __init__(
+        self, settings: Settings, engine: ThreadedEngine, pulse: ThreadedPulse, room: Room
+    ):
         self._engine = engine
         self._pulse = pulse
+        self._room = room
+        self._max_attempts = settings.max_attempts
+        self._page_seconds = settings.page_timeout_seconds
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
         running = self._pulse.running()
+        with self._room.enter(alone=attempt >= self._max_attempts > 1, stop=running.stop):
+            running.until = time.monotonic() + self._page_seconds
+            return self._read(running, image, page, attempt, language)
+
+    def _read(
+        self, running: Running, image: Image.Image, page: int, attempt: int, language: str
+    ) -> PageResult:
         try:
             return self._engine.read(
                 image, page=page, attempt=attempt, language=language, stop=running.stop
