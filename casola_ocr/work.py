@@ -77,7 +77,7 @@ class Guard(Protocol):
 class Work:
     """The workers' verbs. One instance belongs to one worker child; not thread-safe.
 
-    `owner` names the child.
+    `owner` names the child; `many` tells that its process runs others beside it.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Work:
         owner: str,
         guard: Guard,
         engines: Mapping[str, Reader],
+        many: bool = False,
     ):
         self._settings = settings
         self._records = records
@@ -98,6 +99,7 @@ class Work:
         self._owner = owner
         self._guard = guard
         self._engines = engines
+        self._many = many
         self._lease_ms = settings.lease_seconds * 1000
         self._fetcher = Fetcher(
             max_bytes=settings.max_file_bytes,
@@ -115,6 +117,7 @@ class Work:
                 lease_ms=self._lease_ms,
                 max_attempts=self._settings.max_attempts,
                 share=self._settings.tenant_share,
+                many=self._many,
             )
         except RecordsUnavailable:
             # What waits is found again by the reconciler.

@@ -38,6 +38,7 @@ WAIT_SECONDS = 0.2
 class Running:
     """A page in flight; its time runs out at `until` on the monotonic clock."""
 
+    claim: Claim
     until: float = math.inf
     stop: threading.Event = field(default_factory=threading.Event)
     timed_out: bool = False
@@ -61,7 +62,7 @@ class ThreadedPulse(Pulse):
     @contextmanager
     def interruptible(self, claim: Claim) -> Iterator[None]:
         """What `StoppableEngine` does in here is stopped once the claim is lost."""
-        running = Running()
+        running = Running(claim)
         self._running[claim.fence] = self._own.running = running
         try:
             yield
@@ -94,7 +95,7 @@ class Room:
     """Who is in an engine: many pages together, or one alone. Safe to share between threads.
 
     A page that kills the process takes an attempt from every page beside it. So that none fails
-    for its neighbours, the last attempt of a page is made alone.
+    for its neighbours, the last attempt of a page is made alone, and counts only when it is.
     """
 
     def __init__(self) -> None:
@@ -135,8 +136,14 @@ class StoppableEngine:
     """A `Reader` for `Work` around an engine that many threads share."""
 
     def __init__(
-        self, settings: Settings, engine: ThreadedEngine, pulse: ThreadedPulse, room: Room
+        self,
+        settings: Settings,
+        records: Records,
+        engine: ThreadedEngine,
+        pulse: ThreadedPulse,
+        room: Room,
     ):
+        self._records = records
         self._engine = engine
         self._pulse = pulse
         self._room = room
@@ -145,7 +152,10 @@ class StoppableEngine:
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
         running = self._pulse.running()
-        with self._room.enter(alone=attempt >= self._max_attempts > 1, stop=running.stop):
+        last = attempt >= self._max_attempts
+        with self._room.enter(alone=last, stop=running.stop):
+            if last and not self._records.enter(running.claim):
+                raise StepStopped
             running.until = time.monotonic() + self._page_seconds
             return self._read(running, image, page, attempt, language)
 

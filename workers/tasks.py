@@ -131,12 +131,16 @@ class ThreadedWorker:
         room = Room()
         engines = {
             name: StoppableEngine(
-                settings, cast(ThreadedEngine, _proven(name, settings)), pulse, room
+                settings,
+                service.records,
+                cast(ThreadedEngine, _proven(name, settings)),
+                pulse,
+                room,
             )
             for name in engine_names
         }
         self._make: Callable[[], Work] = lambda: _work(
-            settings, service, f"{owner}:{threading.get_ident()}", pulse, engines
+            settings, service, f"{owner}:{threading.get_ident()}", pulse, engines, many=True
         )
         self._own = threading.local()
         pulse.start(_capabilities(engines))
@@ -189,7 +193,13 @@ def _proven(name: str, settings: Settings) -> Engine:
 
 
 def _work(
-    settings: Settings, service: Service, owner: str, guard: Guard, engines: Mapping[str, Reader]
+    settings: Settings,
+    service: Service,
+    owner: str,
+    guard: Guard,
+    engines: Mapping[str, Reader],
+    *,
+    many: bool = False,
 ) -> Work:
     return Work(
         settings,
@@ -199,6 +209,7 @@ def _work(
         owner=owner,
         guard=guard,
         engines=engines,
+        many=many,
     )
 
 

@@ -21,8 +21,8 @@ BLOCK_MS = 5_000
 MEMORY_SECONDS = 1.0
 
 _SCRIPTS = (
-    "admit", "submit", "take", "heartbeat", "settle", "release", "opened", "reject", "close",
-    "cancel", "erase", "erased", "forget", "sweep", "bury", "recount", "pulse", "live",
+    "admit", "submit", "take", "enter", "heartbeat", "settle", "release", "opened", "reject",
+    "close", "cancel", "erase", "erased", "forget", "sweep", "bury", "recount", "pulse", "live",
 )  # fmt: skip
 
 

@@ -138,20 +138,33 @@ class Records:
                 self._client.delete(f"idem:{request_id}")
 
     def take(
-        self, pool: str, owner: str, *, lease_ms: int, max_attempts: int, share: float = 1.0
+        self,
+        pool: str,
+        owner: str,
+        *,
+        lease_ms: int,
+        max_attempts: int,
+        share: float = 1.0,
+        many: bool = False,
     ) -> Taken:
         """Take the next step of a pool for `lease_ms`: tenants and their jobs take turns.
 
-        `share` is the part of the pool's claims above which a tenant lets others go first.
+        `share` is the part of the pool's claims above which a tenant lets others go first. `many`
+        tells that the owner's process reads other pages beside this one; the last attempt of a
+        page then counts from `enter`.
         """
         nonce = uuid4().hex
-        answer = self._run("take", pool, owner, nonce, lease_ms, max_attempts, share)
+        answer = self._run("take", pool, owner, nonce, lease_ms, max_attempts, share, int(many))
         if answer[0] == "none":
             return Taken(claim=None, wakes=_wakes(answer[1]))
         _, request_id, step, attempt, fence, ready, flat, wakes = answer
         job = job_of(request_id, _record(flat)) or _deleted(request_id, _record(flat))
         claim = Claim(job=job, step=step, attempt=int(attempt), fence=int(fence), ready=int(ready))
         return Taken(claim=claim, wakes=_wakes(wakes))
+
+    def enter(self, claim: Claim) -> bool:
+        """Begin the last attempt of a page, alone in its process; False when the claim was lost."""
+        return bool(self._run("enter", claim.job.request_id, claim.step, claim.fence))
 
     def heartbeat(self, claims: Sequence[Claim], lease_ms: int) -> list[bool]:
         """Keep claims alive; False for each that was lost or whose job ended."""

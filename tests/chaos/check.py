@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from casola_ocr import fsck
+from casola_ocr.service import Service
 from tests.chaos import marker
 from tests.chaos.client import Client
 from tests.chaos.documents import FILES_PER_SUBMISSION
@@ -62,8 +64,15 @@ class Check:
     """The invariants. Each method adds what it finds to the findings."""
 
     def __init__(
-        self, client: Client, watch: Watch, ledger: Ledger, findings: Findings, keys: ListKeys
+        self,
+        client: Client,
+        watch: Watch,
+        ledger: Ledger,
+        findings: Findings,
+        keys: ListKeys,
+        service: Service,
     ):
+        self._service = service
         self._client = client
         self._watch = watch
         self._ledger = ledger
@@ -79,6 +88,8 @@ class Check:
             list(pool.map(self._job, jobs))
         self._library()
         self._store()
+        for finding in fsck.check(self._service, repair=False):
+            self._findings.add(f"fsck finds: {finding.kind}", f"{finding.subject} {finding.detail}")
 
     def _settled(self) -> None:
         """Nothing is left in the records and no marker in the store."""

@@ -79,10 +79,14 @@ class Happened:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault leaves to be watched: pages to be taken over since `at`, or any progress."""
+    """What a fault leaves to be watched: pages to be taken over since `at`, or any progress.
+
+    `recovered` are the seconds that pages took which were taken over while the fault lasted.
+    """
 
     at: float
     held: tuple[Held, ...] | None = None
+    recovered: tuple[float, ...] = ()
 
 
 Act = Callable[[World, Planned], Outcome]
@@ -173,14 +177,20 @@ def _stop(world: World, planned: Planned, processes: list[psutil.Process]) -> Ou
         with suppress(psutil.NoSuchProcess):
             process.suspend()
     at = time.monotonic()
+    recovered: list[float] = []
     try:
         held = world.watch.held_by(process.pid for process in processes)
-        world.pause(world.lease_seconds + BEYOND_LEASE_SECONDS)
+        until = at + world.lease_seconds + BEYOND_LEASE_SECONDS
+        while time.monotonic() < until and not world.ending.is_set():
+            moved = set(world.watch.taken_over(held))
+            recovered += [round(time.monotonic() - at, 2)] * len(moved)
+            held = [item for item in held if item not in moved]
+            world.pause(0.2)
     finally:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
-    return Outcome(at, tuple(held))
+    return Outcome(at, tuple(held), tuple(recovered))
 
 
 def roll(world: World, planned: Planned) -> Outcome:
@@ -365,6 +375,8 @@ class Monkey:
         if outcome.held is None:
             self._measure_progress(done, outcome.at)
         else:
+            done.held = len(outcome.recovered)
+            done.recovery += outcome.recovered
             self._measure_takeover(done, outcome.at, outcome.held)
 
     def _measure_progress(self, done: Happened, since: float) -> None:
@@ -379,7 +391,7 @@ class Monkey:
 
     def _measure_takeover(self, done: Happened, since: float, held: tuple[Held, ...]) -> None:
         left = list(held)
-        done.held = len(left)
+        done.held += len(left)
         while left and not self._over(since):
             moved = set(self._world.watch.taken_over(left))
             now = time.monotonic()

@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from tests.chaos import memory, report
 from tests.chaos.check import Check, ListKeys, directory_keys, drain, s3_keys
@@ -126,7 +127,9 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
             made.drain_seconds = time.monotonic() - undone
         say("checking")
         monkey.close()
-        check = Check(client, watch, ledger, findings, store.keys)
+        service = Service.open(_settings(valkey_url, store.environment))
+        stack.callback(service.records.close_connections)
+        check = Check(client, watch, ledger, findings, store.keys, service)
         check.run()
         load.close()
         usages = sampler.close()
@@ -146,6 +149,12 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
     made.violations = dict(findings.counts)
     made.examples = findings.examples
     return made
+
+
+def _settings(valkey_url: str, variables: dict[str, str]) -> Settings:
+    """The service's settings in this process, whose environment stays as it is."""
+    named = {name.removeprefix("CASOLA_").lower(): value for name, value in variables.items()}
+    return Settings(redis_url=valkey_url, **named)
 
 
 @contextmanager

@@ -693,3 +693,24 @@ def test_a_page_that_was_given_back_goes_before_the_tenants_other_jobs(
     records.release(again, delay_ms=0, counts=False, first=True)
     owners = [claim(records).job.tenant for _ in range(2)]
     assert sorted(owners) == ["acme", "other"], "but not before other tenants"
+
+
+def test_a_last_attempt_among_others_counts_from_its_beginning(
+    records: Records, raw: redis.Redis
+) -> None:
+    def taken() -> Claim:
+        got = records.take(POOL, "gpu", lease_ms=20_000, max_attempts=2, many=True).claim
+        assert got is not None
+        return got
+
+    request_id = submit(records)
+    taken()
+    records.bury("gpu", max_attempts=2)
+    for _ in range(3):
+        assert taken().attempt == 2
+        assert records.bury("gpu", max_attempts=2).lost == [(request_id, "1", "lost")]
+    last = taken()
+    assert records.enter(last)
+    assert records.bury("gpu", max_attempts=2).lost == [(request_id, "1", "exhausted")]
+    assert not records.enter(last)
+    assert not raw.exists("casola:outside")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
+from casola_ocr.model import Claim
+from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 from casola_ocr.work import StepStopped
 from workers.drain import Room, Running, StoppableEngine
@@ -22,10 +24,17 @@ class OnePage:
     """A pulse of which every thread sees the same page."""
 
     def __init__(self) -> None:
-        self.page = Running()
+        self.page = Running(cast(Claim, None))
 
     def running(self) -> Running:
         return self.page
+
+
+class Held:
+    """Records in which every claim still holds."""
+
+    def enter(self, claim: Claim) -> bool:
+        return True
 
 
 class Waiting:
@@ -50,7 +59,9 @@ def pulse() -> Iterator[OnePage]:
 
 
 def engine(inner: Any, pulse: Any) -> StoppableEngine:
-    return StoppableEngine(Settings(page_timeout_seconds=60), inner, pulse, Room())
+    return StoppableEngine(
+        Settings(page_timeout_seconds=60), cast(Records, Held()), inner, pulse, Room()
+    )
 
 
 def read(reader: StoppableEngine, attempt: int = 1) -> Any:

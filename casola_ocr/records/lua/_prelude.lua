@@ -29,6 +29,8 @@
 --   casola:running         hash    pool, and {pool}/{tenant} -> claimed steps
 --   casola:turns           hash    pool -> takes while both lanes waited
 --   casola:due             zset    {id}/{step} -> ms at which its lease or its delay ends
+--   casola:outside         set     {id}/{step} claimed for its last attempt by a worker of many pages,
+--                                  and not begun: that is made alone
 --   casola:takes           hash    worker child -> {nonce} {id} {step} of its last take
 --   casola:fence           string  the highest fence
 --   casola:pending         hash    '*' and tenant names -> pages accepted and not terminal
@@ -251,6 +253,7 @@ local function unclaim(id, step)
   local f = redis.call('HMGET', 'job:' .. id, 'pool', 'tenant')
   local pool = step_pool(step, f[1])
   redis.call('ZREM', 'casola:due', id .. '/' .. step)
+  redis.call('SREM', 'casola:outside', id .. '/' .. step)
   count('casola:running', pool, -1)
   count('casola:running', pool .. '/' .. f[2], -1)
 end
@@ -311,12 +314,14 @@ end
 
 --- Nobody works on a claimed step any more. Returns 'exhausted' or 'lost'.
 local function lose(id, step, run, max_attempts, now, wakes)
+  local outside = redis.call('SISMEMBER', 'casola:outside', id .. '/' .. step)
+  local attempts = run.attempt - outside
   unclaim(id, step)
-  if run.attempt >= max_attempts and step ~= 'finish' and step ~= 'erase' then
-    exhaust(id, step, run.attempt, now, wakes)
+  if attempts >= max_attempts and step ~= 'finish' and step ~= 'erase' then
+    exhaust(id, step, attempts, now, wakes)
     return 'exhausted'
   end
-  offer(id, step, run.attempt, wakes, true)
+  offer(id, step, attempts, wakes, true)
   return 'lost'
 end
 

@@ -1,7 +1,7 @@
 -- Take the next step of a pool: lanes, then tenants, then the tenant's jobs take turns. Asking again
 -- with the same nonce returns the same claim.
 --   ARGV     pool, owner, nonce, lease_ms, max_attempts, share (0..1 of the pool's claims that one
---            tenant may hold while another waits)
+--            tenant may hold while another waits), many ('1': the owner's process holds other claims)
 --   returns  {'ok', id, step, attempt, fence, ready, record as HGETALL, tokens} | {'none'}
 local pool, owner, nonce = ARGV[1], ARGV[2], ARGV[3]
 local lease, max_attempts, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -102,6 +102,9 @@ while true do
   else
     local fence = begin(id, step, attempts, owner, lease, now)
     redis.call('HSET', 'casola:takes', owner, nonce .. ' ' .. id .. ' ' .. step)
+    if ARGV[7] == '1' and attempts + 1 >= max_attempts and tonumber(step) then
+      redis.call('SADD', 'casola:outside', id .. '/' .. step)
+    end
     local left = tonumber(redis.call('HGET', 'casola:waiting', pool) or '0')
     if left <= 0 then
       redis.call('HDEL', 'casola:waiting', pool)
