@@ -232,6 +232,7 @@ def doctor() -> None:
             raise ConfigurationError("Redis may evict queues: set maxmemory-policy noeviction.")
         if found["appendonly"] != "yes":
             raise ConfigurationError("Redis forgets its data when it dies: set appendonly yes.")
+        service.records.check()
         return f"Redis or Valkey {found['version']}"
 
     def store() -> str:

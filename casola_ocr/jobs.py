@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 from casola_ocr import engines, erasure, results
 from casola_ocr.errors import (
@@ -35,7 +36,14 @@ from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
 from casola_ocr.recovery import registration
 from casola_ocr.settings import Settings
-from casola_ocr.submission import RECORDS_FULL, NewDocument, Options, Submissions, limits
+from casola_ocr.submission import (
+    RECORDS_FULL,
+    NewDocument,
+    Options,
+    Submissions,
+    check_memory,
+    limits,
+)
 from casola_ocr.tenants import Tenants
 from casola_ocr.waiters import Waiters
 
@@ -166,8 +174,8 @@ class Jobs:
                 return job, self._store.stream(keys.result(tenant, request_id))
             except ObjectNotFound:
                 # Cancelled a moment ago: what was read is still being joined.
-                return job, self._assembly(job).chunks()
-        return job, self._assembly(job).chunks()
+                return job, _begun(self._assembly(job).chunks())
+        return job, _begun(self._assembly(job).chunks())
 
     def text(self, tenant: str, request_id: str) -> str:
         """The text of all pages that were read, joined by form feeds."""
@@ -252,10 +260,17 @@ class Jobs:
         engine = engines.choose_engine(self._records, model, job.language)
         marker = Marker(tenant=tenant, run=job.run + 1, model=model, engine=engine)
         manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, request_id)))
-        manifest = replace(manifest, media_type=job.media_type, file_name=job.file_name)
+        manifest = replace(
+            manifest,
+            media_type=job.media_type,
+            file_name=job.file_name,
+            # Under this it stands in the library.
+            created_at=job.created_at,
+        )
         item = registration(self._store, self._records, manifest, marker)
         if job.pages.total:
             item = replace(item, pages=job.pages.total)
+        check_memory(self._records, self._settings)
         self._records.admit(
             tenant, pages=job.pages.failed or 1, size=job.size, limits=limits(self._settings)
         )
@@ -320,6 +335,7 @@ class Jobs:
         capabilities: set[str] = set()
         try:
             capabilities = self._records.capabilities()
+            self._records.check()
             full = self._records.memory_share() > self._settings.redis_memory_share
             parts["records"] = RECORDS_FULL if full else None
         except CasolaError as error:
@@ -338,6 +354,11 @@ class Jobs:
             None if "reconcile" in capabilities else "The reconciler is not running."
         )
         return parts
+
+
+def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks, up to the first page already read: a store that is down is told at once."""
+    return chain(list(islice(chunks, 2)), chunks)
 
 
 def _is_cursor(text: str) -> bool:

@@ -118,6 +118,9 @@ class Submissions:
         if not self._records.reserve(first, nonce):
             raise InProgress(retry_after_seconds=1)
         try:
+            # Since this was asked another request may have been accepted: leave its objects alone.
+            if self._replayed(tenant, first, fingerprint):
+                return ids
             return self._commit(tenant, accepted, registrations, nonce)
         finally:
             self._records.unreserve(first, nonce)
@@ -189,9 +192,7 @@ class Submissions:
 
     def _admit(self, tenant: str, registrations: Sequence[Registration]) -> None:
         """Refuse what would not be accepted before its bytes are stored."""
-        share = self._records.memory_share()
-        if share > self._settings.redis_memory_share:
-            raise Overloaded(RECORDS_FULL, retry_after_seconds=FULL_RETRY_SECONDS)
+        check_memory(self._records, self._settings)
         self._records.admit(
             tenant,
             pages=sum(item.pages or 1 for item in registrations),
@@ -284,6 +285,16 @@ class Submissions:
                 action="discard_failed",
                 request_ids=list(ids),
             )
+
+
+def check_memory(records: Records, settings: Settings) -> None:
+    """Refuse new work while Redis is fuller than it may be.
+
+    Raises:
+        Overloaded: it is.
+    """
+    if records.memory_share() > settings.redis_memory_share:
+        raise Overloaded(RECORDS_FULL, retry_after_seconds=FULL_RETRY_SECONDS)
 
 
 def limits(settings: Settings) -> Limits:

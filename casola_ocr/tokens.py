@@ -3,7 +3,8 @@
 Only the SHA-256 of a token is kept: it is random, so a slow hash would buy nothing. Tokens live in
 the object store, so that a wiped Redis does not lose them, under the hash itself: looking one up is
 one read. An API process remembers what it looked up for `CACHE_SECONDS`; a revoked token works
-that long at most.
+that long at most. While the store does not answer, and nothing can be revoked either, what was
+known goes on to hold for `OUTAGE_SECONDS`: jobs can be asked about during an outage.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from casola_ocr.errors import NotFound, ObjectNotFound
+from casola_ocr.errors import NotFound, ObjectNotFound, StoreUnavailable
 from casola_ocr.objects import ObjectStore, keys
 
 #: How long a lookup is remembered: a revoked token works at most this long.
 CACHE_SECONDS = 5.0
+#: How long it is used when the store cannot be asked again.
+OUTAGE_SECONDS = 300.0
 #: Lookups that are remembered; more are forgotten all at once.
 CACHE_SIZE = 10_000
 
@@ -94,6 +97,10 @@ class Tokens:
             token = None if stored.revoked_at else stored
         except ObjectNotFound:
             token = None
+        except StoreUnavailable:
+            if remembered is None or remembered[0] + OUTAGE_SECONDS < now:
+                raise
+            return remembered[1]
         with self._lock:
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()
@@ -108,7 +115,12 @@ class Tokens:
         # Tokens are never removed, so a yes stays a yes.
         if answer or until > now:
             return answer
-        answer = next(iter(self._store.list(keys.TOKENS_PREFIX)), None) is not None
+        try:
+            answer = next(iter(self._store.list(keys.TOKENS_PREFIX)), None) is not None
+        except StoreUnavailable:
+            if until == 0.0 or until + OUTAGE_SECONDS < now:
+                raise
+            return answer
         with self._lock:
             self._any = (now + CACHE_SECONDS, answer)
         return answer

@@ -24,6 +24,10 @@ _SCRIPTS = (
     "admit", "submit", "take", "enter", "heartbeat", "settle", "release", "opened", "reject",
     "close", "cancel", "erase", "erased", "forget", "sweep", "bury", "recount", "pulse", "live",
 )  # fmt: skip
+#: Scripts but these go on when the server is full: work that is finished, cancelled or deleted
+#: makes room. Those that only read go on in a read-only one, too.
+#: https://valkey.io/topics/eval-intro/#script-flags
+_FLAGS = {"submit": "", "admit": "#!lua flags=no-writes\n", "live": "#!lua flags=no-writes\n"}
 
 
 class Connection:
@@ -45,7 +49,9 @@ class Connection:
         prelude = lua.joinpath("_prelude.lua").read_text(encoding="utf-8")
         self._scripts = {
             name: self.client.register_script(
-                prelude + lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+                _FLAGS.get(name, "#!lua flags=allow-oom\n")
+                + prelude
+                + lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
             )
             for name in _SCRIPTS
         }

@@ -75,9 +75,10 @@ class Records:
         self.wait = self._connection.wait
         self.memory_share = self._connection.memory_share
 
-    def ping(self) -> None:
+    def check(self) -> None:
+        """Prove that something can be written: for readiness and ``doctor``."""
         with translated():
-            self._client.ping()
+            self._client.set("casola:probe", 1, px=1000)
 
     def info(self) -> dict[str, Any]:
         """Server version, ``maxmemory-policy`` and ``appendonly``: for ``doctor``."""

@@ -9,14 +9,13 @@ import pytest
 from casola_ocr.errors import Overloaded, RecordsUnavailable
 from casola_ocr.model import JobStatus
 from casola_ocr.records import Records
-from tests.world import PNG, World, open_world
+from tests.world import PAGES_POOL, PNG, World, open_world, tiff
 
 pytestmark = pytest.mark.valkey
 
-#: Verbs whose first write needs memory. One that first frees some is let through as a whole: a
-#: script is never half done.
+#: Verbs that add something and free nothing.
 VERBS: dict[str, Callable[[Records], object]] = {
-    "pulse": lambda records: records.pulse("w", ["prepare"]),
+    "check": lambda records: records.check(),
     "reserve": lambda records: records.reserve("req_x", "nonce"),
     "set_epoch": lambda records: records.set_epoch(),
 }
@@ -57,6 +56,23 @@ def test_work_goes_on_by_itself_afterwards(ailing: World) -> None:
     heal(ailing)
     ailing.settle()
     assert ailing.jobs.get("acme", job.request_id).status is JobStatus.COMPLETED
+
+
+def test_what_makes_room_goes_on_in_a_full_server(world: World) -> None:
+    running, waiting, ended = (world.submit_one(tiff(2)) for _ in range(3))
+    work = world.work()
+    work.run("prepare")
+    work.run(PAGES_POOL)
+    world.raw.config_set("maxmemory", "1mb")
+    try:
+        work.run(PAGES_POOL)
+        assert world.jobs.get("acme", running).status is JobStatus.COMPLETED
+        assert world.jobs.cancel("acme", waiting).status is JobStatus.CANCELLED
+        world.jobs.delete("acme", ended)
+    finally:
+        world.raw.config_set("maxmemory", "0")
+    world.settle()
+    assert world.inflight() == []
 
 
 def test_nothing_is_accepted_above_a_share_of_the_memory(valkey: str) -> None:

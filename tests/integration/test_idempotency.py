@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from casola_ocr.errors import (
+    EngineFailed,
     Gone,
     InProgress,
     KeyReused,
@@ -13,7 +16,7 @@ from casola_ocr.errors import (
     TooBusy,
 )
 from casola_ocr.jobs import NewDocument, Options
-from casola_ocr.model import JobStatus, new_request_id
+from casola_ocr.model import JobStatus, Manifest, new_request_id
 from casola_ocr.objects import keys
 from tests.world import PNG, FailingEngine, World, open_world, tiff
 
@@ -171,3 +174,34 @@ def test_a_key_cannot_be_used_while_the_records_are_down(world: World) -> None:
         world.raw.config_set("maxmemory", "0")
     assert world.objects(request_id)
     assert keys.inflight(request_id) not in world.inflight()
+
+
+def test_a_twin_that_comes_just_after_the_first_leaves_its_objects_alone(world: World) -> None:
+    """It had asked whether the key was used before the first one had stored anything."""
+    reserve, ids = world.records.reserve, []
+
+    def first_is_accepted_meanwhile(request_id: str, nonce: str) -> bool:
+        if not ids:
+            world.records.reserve = reserve
+            ids.append(world.submit_one(**KEY))
+        return reserve(request_id, nonce)
+
+    world.records.reserve = first_is_accepted_meanwhile
+    ids.append(world.submit_one(**KEY))
+    assert ids[0] == ids[1]
+    manifest = Manifest.from_json(world.store.get(keys.manifest("acme", ids[0])))
+    assert manifest.created_at == world.jobs.get("acme", ids[0]).created_at
+    world.run()
+    assert world.inflight() == []
+
+
+def test_a_retry_keeps_the_jobs_place_in_the_library(world: World) -> None:
+    world.engine = FailingEngine({1: EngineFailed()})
+    request_id = world.submit_one()
+    world.settle()
+    key = keys.manifest("acme", request_id)
+    values = json.loads(world.store.get(key))
+    # As an overtaken request with the same key leaves it.
+    world.store.put(key, json.dumps(values | {"created_at": values["created_at"] + 5}).encode())
+    world.jobs.retry("acme", request_id)
+    assert [job.request_id for job in world.jobs.library("acme", 9, None)[0]] == [request_id]

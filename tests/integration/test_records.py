@@ -554,7 +554,7 @@ def test_a_job_that_was_never_accepted_leaves_nothing(records: Records, raw: red
 def test_a_server_that_is_not_there_is_one_clear_error() -> None:
     gone = Records("redis://127.0.0.1:1/0")
     with pytest.raises(RecordsUnavailable) as caught:
-        gone.ping()
+        gone.check()
     assert "127.0.0.1" not in caught.value.detail
     gone.close_connections()
 
