@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := casola_ocr api workers tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit lint types bench clean
+.PHONY: help serve test check unit lint types chaos bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(VENV)/installed-dev ## ruff
 
 types: $(VENV)/installed-dev ## mypy
 	@$(BIN)/mypy
+
+chaos: $(VENV)/installed-dev ## ten minutes of load and faults; CHAOS="--seconds 60 --seed 3 --store directory"
+	@$(BIN)/python -m tests.chaos $(or $(CHAOS),--seconds 600)
 
 bench: $(VENV)/installed-dev ## the service beside the bare engine
 	@$(BIN)/python -m benchmarks.service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from tests.chaos import memory, report
 from tests.chaos.check import Check, ListKeys, directory_keys, drain, s3_keys
 from tests.chaos.client import Client
 from tests.chaos.cluster import API, Cluster, free_ports, specs, wait_until_ready
-from tests.chaos.faults import CLOCK_HOST, Monkey, World, schedule
+from tests.chaos.faults import CLOCK_HOST, Monkey, World, kinds_for, schedule
 from tests.chaos.ledger import Findings, Ledger
 from tests.chaos.load import Load, LoadSettings, WebServer
 from tests.chaos.proxy import StoreProxy
@@ -32,7 +33,13 @@ from tests.servers import S3Server, start_s3, stop
 VERBS = ("cancel", "delete", "retry", "idempotency")
 #: A file system of its own for the store that is to be full; large enough for a long run.
 DISK_BYTES = 512 * 1024 * 1024
+MEMORY_DISK = Path("/dev/shm")
 PREFIX = "chaos"
+#: Fault → what it needs of the machine.
+NEEDS = {
+    "clock": "'clock' needs libfaketime: apt-get install faketime",
+    "full-disk": "'full-disk' needs a small file system: root, to mount one in memory",
+}
 #: The harness has addresses that never answer; the default of a minute would hold a prepare
 #: worker that long for each.
 FETCH_SECONDS = 5
@@ -157,6 +164,21 @@ def _settings(valkey_url: str, variables: dict[str, str]) -> Settings:
     return Settings(redis_url=valkey_url, **named)
 
 
+def missing_faults(store: str) -> dict[str, str]:
+    """Faults that cannot be done on this machine, and what they need."""
+    able = {"clock": _faketime() is not None, "full-disk": os.geteuid() == 0 or _small_disk()}
+    return {name: NEEDS[name] for name in kinds_for(store) if not able.get(name, True)}
+
+
+def _faketime() -> Path | None:
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+
+
+def _small_disk() -> bool:
+    """Whether the file system in memory is small enough to be filled."""
+    return MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free <= 2 * DISK_BYTES
+
+
 @contextmanager
 def _store(settings: RunSettings, folder: Path, port: int) -> Iterator[_Store]:
     if settings.store == "directory":
@@ -216,14 +238,12 @@ def _disk(root: Path, small: bool) -> Iterator[Path]:
         finally:
             subprocess.run(["umount", "--lazy", str(root)], check=True)
         return
-    memory_disk = Path("/dev/shm")
-    if not memory_disk.is_dir() or shutil.disk_usage(memory_disk).free > 2 * DISK_BYTES:
+    if not _small_disk():
         raise RuntimeError(
-            "'full-disk' needs a small file system: a tmpfs cannot be mounted here "
-            f"({mounted.stderr.strip()}) and /dev/shm is missing or too large to be filled. "
-            "Run as root, or leave the fault out with --without full-disk."
+            f"{NEEDS['full-disk']} ({mounted.stderr.strip()}), or leave the fault out with "
+            "--without full-disk."
         )
-    with tempfile.TemporaryDirectory(dir=memory_disk, prefix="chaos-") as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK, prefix="chaos-") as folder:
         yield Path(folder)
 
 
@@ -231,16 +251,13 @@ def _clock(settings: RunSettings, folder: Path) -> tuple[Path | None, dict[str, 
     """The file that one worker's clock obeys, and the variables that make it so."""
     if "clock" not in settings.faults:
         return None, {}
-    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not libraries:
-        raise RuntimeError(
-            "'clock' needs libfaketime: apt-get install faketime, or leave the fault out with "
-            "--without clock."
-        )
+    library = _faketime()
+    if library is None:
+        raise RuntimeError(f"{NEEDS['clock']}, or leave the fault out with --without clock.")
     file = folder / "clock"
     file.write_text("+0")
     variables = {
-        "LD_PRELOAD": str(libraries[0]),
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         # Else the file is read once in ten seconds.
         "FAKETIME_NO_CACHE": "1",
