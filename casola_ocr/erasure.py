@@ -56,6 +56,12 @@ def complete(records: Records, store: ObjectStore, claim: Claim) -> None:
     records.erased(job.request_id, claim)
 
 
+def remove_late(store: ObjectStore, tenant: str, request_id: str) -> None:
+    """Remove what was just written for a job if it was deleted meanwhile."""
+    if is_erased(store, tenant, request_id):
+        _remove(store, tenant, request_id)
+
+
 def is_erased(store: ObjectStore, tenant: str, request_id: str) -> bool:
     return store.exists(keys.tombstone(tenant, request_id))
 

@@ -17,6 +17,7 @@ from ulid import ULID
 SCHEMA_VERSION = 2
 
 _REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
+_TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
 
 
@@ -68,6 +69,10 @@ def is_request_id(text: str) -> bool:
 
 def is_batch_id(text: str) -> bool:
     return _BATCH_ID.fullmatch(text) is not None
+
+
+def is_tenant_name(text: str) -> bool:
+    return _TENANT_NAME.fullmatch(text) is not None
 
 
 def now_ms() -> int:
@@ -171,13 +176,14 @@ class Marker:
         Raises:
             ValueError: it is damaged.
         """
-        if not data.startswith(b"{"):
-            return cls(tenant=data.decode())
-        values = json.loads(data)
+        values = json.loads(data) if data.startswith(b"{") else {"tenant": data.decode()}
         try:
-            return cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
+            made = cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
         except TypeError as error:
             raise ValueError("not a marker") from error
+        if not is_tenant_name(made.tenant):
+            raise ValueError("a marker without a tenant")
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)

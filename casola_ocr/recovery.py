@@ -160,12 +160,27 @@ def _recover_marker(parts: _Parts, name: str) -> int:
         return 0
     except ValueError as error:
         _unreadable(name, error)
-        return 0
+        found = _marker_again(parts.store, name) if is_request_id(name) else None
+        if found is None:
+            return 0
+        marker = found
     if is_batch_id(name):
         return _recover_batch(parts, marker, name)
     if is_request_id(name):
         return _recover_job(parts, marker, name)
     return 0
+
+
+def _marker_again(store: ObjectStore, request_id: str) -> Marker | None:
+    """The marker of a job whose own is damaged, as when writing it anew was cut off.
+
+    None when nobody has such a job; then nothing was accepted, and the damaged one goes.
+    """
+    for tenant in store.folders(keys.TENANTS_PREFIX):
+        if store.exists(keys.manifest(tenant, request_id)):
+            return Marker(tenant=tenant)
+    store.delete([keys.inflight(request_id)])
+    return None
 
 
 def _recover_job(parts: _Parts, marker: Marker, request_id: str) -> int:
@@ -265,7 +280,7 @@ def _at_once(do: Callable[[str], _Found], names: Sequence[str]) -> list[_Found]:
 
 def _unreadable(name: str, error: ValueError) -> None:
     log.error(
-        "a marker or manifest cannot be read; its job is left alone",
+        "a marker or manifest cannot be read",
         action="manifest_unreadable",
         name=name,
         reason=str(error),

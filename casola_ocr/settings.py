@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         300, ge=1, description="longest time one attempt of one page may take"
     )
     lease_seconds: int = Field(
-        20, ge=2, description="a page whose worker is silent this long is given to another"
+        15, ge=2, description="a page whose worker is silent this long is given to another"
     )
     heartbeat_seconds: float = Field(
         4.0, gt=0, description="how often a worker says that it is alive"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from typing import Any
 
 from casola_ocr.errors import Conflict, NotFound, ObjectNotFound, Unprocessable
+from casola_ocr.model import is_tenant_name
 from casola_ocr.objects import ObjectStore, keys
 
 #: The tenant of everybody who uses a loopback server on which no token exists.
@@ -16,12 +16,6 @@ LOCAL_TENANT = "local"
 
 #: How long a tenant's settings are remembered by a process.
 CACHE_SECONDS = 30.0
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-
-
-def valid_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
 
 
 class Tenants:
@@ -39,7 +33,7 @@ class Tenants:
             Unprocessable: the name is not 1 to 40 of a-z, 0-9, ``_`` and ``-``.
             Conflict: it exists.
         """
-        if not valid_name(name):
+        if not is_tenant_name(name):
             raise Unprocessable("A tenant's name is 1 to 40 letters a-z, digits, '_' and '-'.")
         if self.exists(name):
             raise Conflict("This tenant exists.")

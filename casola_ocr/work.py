@@ -64,6 +64,10 @@ class StepStopped(BaseException):
     """
 
 
+class _Lost(Exception):
+    """The claim was lost before its outcome was written: another attempt won, or the job ended."""
+
+
 class Guard(Protocol):
     """Keeps claims alive, and stops what runs for a claim that was lost."""
 
@@ -138,8 +142,11 @@ class Work:
             with self._guard.hold(claim):
                 try:
                     action(claim)
-                except StepStopped:
-                    log.info("the step was stopped", action="step_stopped")
+                except (StepStopped, _Lost):
+                    log.info("the claim was lost", action="claim_lost")
+                    # Its result stays: after a wipe of the records this very attempt may have been
+                    # found in the store and made the winner.
+                    self._remove_late(claim.job)
                 except StoreUnavailable as error:
                     log.warning(
                         "the store is not available",
@@ -155,6 +162,15 @@ class Work:
             log.exception("a step failed unexpectedly", action="step_failed")
         finally:
             structlog.contextvars.clear_contextvars()
+
+    def _remove_late(self, job: Job) -> None:
+        try:
+            erasure.remove_late(self._store, job.tenant, job.request_id)
+        except StoreUnavailable:
+            log.warning(
+                "what was written for a deleted job may be left; fsck removes it",
+                action="late_bytes_left",
+            )
 
     def _prepare(self, claim: Claim) -> None:
         job = claim.job
@@ -215,6 +231,8 @@ class Work:
                 size=len(data),
             )
             self._publisher.publish(wakes)
+            if answer == "lost":
+                raise _Lost
             return answer == "more"
 
         if single:
@@ -302,10 +320,7 @@ class Work:
             lease_ms=self._lease_ms,
         )
         if settled is None:
-            # Another attempt won, or the job ended. Its result stays: after a wipe of the records
-            # this very attempt may have been found in the store and made the winner.
-            log.info("the attempt lost", action="attempt_lost")
-            return
+            raise _Lost
         self._publisher.publish(settled.wakes)
         if settled.finish is not None:
             self._do(settled.finish)
@@ -323,13 +338,13 @@ class Work:
             assembly.write(closed, pages, body)
             body.seek(0)
             if not self._still_ours(claim, begun):
-                return
+                raise _Lost
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
         keep_seconds = int(self._settings.record_days * 86_400)
         ended_batch = self._records.close(claim, closed, keep_seconds=keep_seconds)
         if ended_batch is None:
-            return
+            raise _Lost
         markers = [job.request_id, *([ended_batch] if ended_batch else [])]
         self._store.delete([keys.inflight(name) for name in markers])
         log.info(

@@ -1,6 +1,6 @@
 """Every key of the object store, in one place.
 
-Tenants and request IDs are checked before they come here (`tenants.valid_name`,
+Tenants and request IDs are checked before they come here (`model.is_tenant_name`,
 `model.is_request_id`); the assertions below are the second lock.
 """
 

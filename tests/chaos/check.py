@@ -88,8 +88,7 @@ class Check:
             list(pool.map(self._job, jobs))
         self._library()
         self._store()
-        for finding in fsck.check(self._service, repair=False):
-            self._findings.add(f"fsck finds: {finding.kind}", f"{finding.subject} {finding.detail}")
+        self._fsck()
 
     def _settled(self) -> None:
         """Nothing is left in the records and no marker in the store."""
@@ -232,6 +231,16 @@ class Check:
             self._findings.add("a deleted job has objects", f"{request_id}: {names}")
         self.counts["page results written"] += sum(runs.values())
         self.counts["page results written more than once"] += sum(n - 1 for n in runs.values())
+
+    def _fsck(self) -> None:
+        """Nothing differs but uploads that were refused, and could not be removed then."""
+        for finding in fsck.check(self._service, repair=True):
+            if finding.kind == "orphan":
+                self.counts["refused uploads that were left behind"] += 1
+            else:
+                self._findings.add(f"fsck finds: {finding.kind}", f"{finding.subject} {finding}")
+        for finding in fsck.check(self._service, repair=False):
+            self._findings.add(f"fsck did not mend: {finding.kind}", f"{finding.subject}")
 
     def _lost(self, job: Job, what: str) -> None:
         self.counts["jobs LOST"] += 1

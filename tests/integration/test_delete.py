@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from casola_ocr import erasure
@@ -55,6 +57,24 @@ def test_what_a_running_page_writes_later_is_deleted_too(world: World) -> None:
     world.store.put(late, b"{}")
     world.sweep()
     world.run()
+    check_nothing_left(world, request_id)
+
+
+def test_a_worker_that_outlived_its_claim_takes_its_bytes_along(world: World) -> None:
+    """It was stopped for longer than a lease, and the job ended and was deleted meanwhile."""
+
+    class Frozen(FailingEngine):
+        def read(self, *arguments: Any, **named: Any) -> Any:
+            world.engine = FailingEngine({})
+            world.sweep()
+            world.work("other").run(PAGES_POOL)
+            world.jobs.delete("acme", request_id)
+            return super().read(*arguments, **named)
+
+    world.engine = Frozen({})
+    request_id = world.submit_one()
+    world.work().run(PAGES_POOL)
+    world.publisher.tokens.clear()
     check_nothing_left(world, request_id)
 
 

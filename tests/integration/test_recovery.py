@@ -160,12 +160,25 @@ def test_a_marker_without_a_manifest_is_removed(world: World) -> None:
 
 
 def test_one_unreadable_marker_stops_nothing(world: World) -> None:
-    world.store.put(keys.inflight(new_request_id()), b'{"nothing": 1}')
+    stray = new_request_id()
+    world.store.put(keys.inflight(stray), b'{"nothing": 1}')
     request_id = world.submit_one()
     world.wipe()
     assert world.recover() == 1
     world.run()
     assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"../up", b'{"nothing": 1}'])
+def test_a_damaged_marker_does_not_lose_its_job(world: World, damage: bytes) -> None:
+    """As when the process died while it wrote a decision over it."""
+    request_id = world.submit_one()
+    world.store.put(keys.inflight(request_id), damage)
+    world.wipe()
+    assert world.recover() == 1
+    world.run()
+    assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED
+    assert world.inflight() == []
 
 
 # Version 1: a plain tenant's name in the marker, no sizes in the manifest, steps in queues of
