@@ -358,10 +358,15 @@ def background(world: World, meter: Meter) -> Iterator[Row]:
     )
     yield one(f"pulse of a child, every {settings.heartbeat_seconds:g} s", world.announce)
     reconciler = Reconciler(settings, world.service)
-    reconciler.tick(1000.0)
+    reconciler.repair(1000.0)
+    reconciler.sweep()
     yield one(
-        f"tick of the reconciler, every {settings.reconcile_seconds:g} s",
-        lambda: reconciler.tick(1001.0),
+        f"sweep of the reconciler, every {settings.reconcile_seconds:g} s",
+        reconciler.sweep,
+    )
+    yield one(
+        f"repair of the reconciler, every {settings.reconcile_seconds:g} s",
+        lambda: reconciler.repair(1001.0),
     )
     follow(world)
 

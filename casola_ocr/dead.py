@@ -47,8 +47,8 @@ class DeadLetters:
         self._store = store
         self._jobs = jobs
 
-    def list(self, limit: int, after: int | None = None) -> tuple[list[DeadLetter], int | None]:
-        """Newest first, older than `after` in ms since 1970; and the next `after`, if any."""
+    def list(self, limit: int, after: str = "") -> tuple[list[DeadLetter], str | None]:
+        """Newest first, from the cursor `after` on; and the next cursor, if any."""
         found = self._records.dead(limit + 1, after)
         jobs = self._records.jobs([request_id for request_id, _ in found[:limit]])
         letters = [
@@ -56,7 +56,10 @@ class DeadLetters:
             for job, (_, failed_at) in zip(jobs, found, strict=False)
             if job is not None
         ]
-        return letters, found[limit - 1][1] if len(found) > limit else None
+        if len(found) <= limit:
+            return letters, None
+        request_id, failed_at = found[limit - 1]
+        return letters, f"{failed_at}/{request_id}"
 
     def retry(self, request_id: str, model: str = "") -> Job:
         """Read the failed pages of a job again; it leaves the list.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import structlog
 
@@ -29,20 +30,24 @@ def erase(
     Raises:
         StoreUnavailable, RecordsUnavailable: repeat it; what was begun is completed anyway.
     """
-    marker = Marker(tenant=tenant, deleted_at=now_ms())
-    store.put(keys.inflight(request_id), marker.to_json())
+    store.put(keys.deletion(request_id), Marker(tenant=tenant).to_json())
     # Before the record goes: who meets no record asks the store.
-    store.put(keys.tombstone(tenant, request_id), str(marker.deleted_at).encode())
+    store.put(keys.tombstone(tenant, request_id), str(now_ms()).encode())
     job = records.get(request_id) or stored_job(store, tenant, request_id)
-    created_at = job.created_at if job else 0
+    run = job.run if job else 1
     running, ended_batch = records.erase(
-        tenant, request_id, created_at=created_at, delay_ms=max(late_ms, RESUME_MS)
+        tenant,
+        request_id,
+        created_at=job.created_at if job else 0,
+        run=run,
+        delay_ms=max(late_ms, RESUME_MS),
     )
     _remove(store, tenant, request_id)
-    if ended_batch:
-        store.delete([keys.inflight(ended_batch)])
+    # A retry may have been asked for at this moment.
+    markers = [keys.marker(request_id, n) for n in range(1, run + 2)]
+    store.delete([*markers, *([keys.inflight(ended_batch)] if ended_batch else [])])
     if not running:
-        store.delete([keys.inflight(request_id)])
+        store.delete([keys.deletion(request_id)])
         records.erased(request_id)
     log.info("a job was deleted", action="job_deleted", tenant=tenant, request_id=request_id)
 
@@ -52,7 +57,8 @@ def complete(records: Records, store: ObjectStore, claim: Claim) -> None:
     job = claim.job
     store.put(keys.tombstone(job.tenant, job.request_id), str(now_ms()).encode())
     _remove(store, job.tenant, job.request_id)
-    store.delete([keys.inflight(job.request_id)])
+    markers = [keys.marker(job.request_id, n) for n in range(1, job.run + 2)]
+    store.delete([*markers, keys.deletion(job.request_id)])
     records.erased(job.request_id, claim)
 
 
@@ -66,19 +72,26 @@ def is_erased(store: ObjectStore, tenant: str, request_id: str) -> bool:
     return store.exists(keys.tombstone(tenant, request_id))
 
 
-def drop_tombstones(store: ObjectStore, *, days: int) -> int:
-    """Forget deletions older than `days`; returns how many."""
+def tend_tombstones(
+    records: Records, store: ObjectStore, *, days: int, late_ms: int
+) -> Iterator[int]:
+    """Forget deletions older than `days`, and repeat those that the records do not know.
+
+    Yields after each that it looked at whether it was forgotten.
+    """
     oldest = int((time.time() - days * 86_400) * 1000)
-    dropped = 0
-    for key in list(store.list(keys.TOMBSTONES_PREFIX)):
+    for key in store.list(keys.TOMBSTONES_PREFIX):
         try:
             old = int(store.get(key)) < oldest
         except (ObjectNotFound, ValueError):
             continue
+        tenant, request_id = keys.parse_tombstone(key)
         if old:
             store.delete([key])
-            dropped += 1
-    return dropped
+        elif records.get(request_id) is not None:
+            # A server whose machine died forgets the last second.
+            erase(records, store, tenant, request_id, late_ms=late_ms)
+        yield int(old)
 
 
 def _remove(store: ObjectStore, tenant: str, request_id: str) -> None:

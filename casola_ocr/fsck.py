@@ -69,6 +69,7 @@ def _jobs(service: Service, *, repair: bool) -> Iterator[Finding]:
 def _job(service: Service, tenant: str, request_id: str, *, repair: bool) -> Iterator[Finding]:
     """One job's folder: it has ended, or is committed, or is rubbish."""
     records, store = service.records, service.store
+    keep_seconds = service.settings.record_seconds
     if next(iter(store.list(keys.job_prefix(tenant, request_id))), None) is None:
         # Some S3 servers go on listing a folder for a while that is empty.
         return
@@ -78,15 +79,20 @@ def _job(service: Service, tenant: str, request_id: str, *, repair: bool) -> Ite
             store.delete(store.list(keys.job_prefix(tenant, request_id)))
         return
     record, ended = records.get(request_id), stored_job(store, tenant, request_id)
+    following = keys.marker(request_id, ended.run + 1 if ended else 2)
+    if record is None and ended is not None and store.exists(following):
+        yield Finding(kind="unregistered", subject=request_id, detail="a retry without record")
+        return
     if ended is not None and (record is None or record.run <= ended.run):
-        yield from _ended(records, store, ended, record, repair=repair)
-    elif not _committed(store, tenant, request_id):
+        yield from _ended(records, store, ended, record, keep_seconds, repair=repair)
+        return
+    run = record.run if record else 1
+    if not _committed(store, tenant, request_id, run):
         if record is not None and not record.status.terminal:
             yield Finding(kind="unmarked", subject=request_id, detail="unfinished without marker")
             if repair:
-                marker = Marker(tenant=tenant, run=record.run, model=record.model,
-                                engine=record.engine)  # fmt: skip
-                store.put(keys.inflight(request_id), marker.to_json())
+                marker = Marker(tenant=tenant, run=run, model=record.model, engine=record.engine)
+                store.put(keys.marker(request_id, run), marker.to_json())
         elif record is None:
             yield Finding(kind="orphan", subject=request_id, detail="bytes of no accepted job")
             if repair:
@@ -96,28 +102,35 @@ def _job(service: Service, tenant: str, request_id: str, *, repair: bool) -> Ite
 
 
 def _ended(
-    records: Records, store: ObjectStore, ended: Job, record: Job | None, *, repair: bool
+    records: Records,
+    store: ObjectStore,
+    ended: Job,
+    record: Job | None,
+    keep_seconds: int,
+    *,
+    repair: bool,
 ) -> Iterator[Finding]:
     request_id = ended.request_id
     if record is not None and not record.status.terminal:
         # Finishing is under way: the result is stored before the record is closed.
         return
-    if store.exists(keys.inflight(request_id)):
+    marker = keys.marker(request_id, ended.run)
+    if store.exists(marker):
         yield Finding(kind="stale_marker", subject=request_id, detail="marker of an ended job")
         if repair:
-            store.delete([keys.inflight(request_id)])
+            store.delete([marker])
     if not records.is_in_library(ended):
         yield Finding(kind="unlisted", subject=request_id, detail="missing in its library")
         if repair:
-            records.restore([ended])
+            records.restore([ended], (), keep_seconds=keep_seconds)
             records.list_in_library(ended)
 
 
-def _committed(store: ObjectStore, tenant: str, request_id: str) -> bool:
-    if store.exists(keys.inflight(request_id)):
+def _committed(store: ObjectStore, tenant: str, request_id: str, run: int) -> bool:
+    if store.exists(keys.marker(request_id, run)):
         return True
     key = keys.manifest(tenant, request_id)
-    if not store.exists(key):
+    if run > 1 or not store.exists(key):
         return False
     batch_id = Manifest.from_json(store.get(key)).batch_id
     return bool(batch_id) and store.exists(keys.inflight(batch_id))
@@ -126,7 +139,7 @@ def _committed(store: ObjectStore, tenant: str, request_id: str) -> bool:
 def _tombs(service: Service, *, repair: bool) -> Iterator[Finding]:
     """Records of jobs that were deleted."""
     for key in service.store.list(keys.TOMBSTONES_PREFIX):
-        _, tenant, request_id = key.split("/")
+        tenant, request_id = keys.parse_tombstone(key)
         if service.records.get(request_id) is not None:
             yield Finding(kind="undeleted", subject=request_id, detail="record of a deleted job")
             if repair:

@@ -6,10 +6,11 @@ The verbs of the workers are in `work`; what repairs a loss is in `recovery`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 
-from casola_ocr import engines, erasure, results
+from casola_ocr import engines, erasure, recovery, results
 from casola_ocr.errors import (
     CasolaError,
     Conflict,
@@ -27,6 +28,7 @@ from casola_ocr.model import (
     Manifest,
     Marker,
     is_batch_id,
+    is_cursor,
     is_request_id,
     now_ms,
     queued_job,
@@ -91,13 +93,21 @@ class Jobs:
             submission, or its job was deleted.
         """
         ids = self._submissions.submit(tenant, documents, options)
-        jobs = zip(ids, self._records.jobs(ids), strict=True)
-        made = [job or self.get(tenant, missing) for missing, job in jobs]
+        try:
+            jobs = self._records.jobs(ids)
+        except RecordsUnavailable:
+            # It is accepted all the same, and has to be answered so.
+            jobs = [None] * len(ids)
+        made = [
+            job or self._without_record(tenant, found) for found, job in zip(ids, jobs, strict=True)
+        ]
+        if None in made:
+            raise Gone("The job was deleted while it was submitted again.")
         for job in made:
-            if job.status.terminal and not job.batch_id:
+            if job and job.status.terminal and not job.batch_id:
                 # Repeated by a request that was overtaken: it left the marker once more.
-                self._tidy(job)
-        return made
+                self._tidy(job, 1)
+        return [job for job in made if job]
 
     def get(self, tenant: str, request_id: str) -> Job:
         """The job as it stands.
@@ -128,15 +138,22 @@ class Jobs:
                 raise Gone() from None
             return None
         ended = results.stored_job(self._store, tenant, request_id)
-        if ended is not None:
-            return ended
-        committed = self._store.exists(keys.inflight(manifest.batch_id or request_id))
-        return queued_job(manifest) if committed else None
+        run = ended.run + 1 if ended else 1
+        if self._is_committed(manifest, run):
+            return replace(queued_job(manifest), run=run)
+        return ended
+
+    def _is_committed(self, manifest: Manifest, run: int) -> bool:
+        """Whether this run of a job was accepted and has not ended."""
+        if self._store.exists(keys.marker(manifest.request_id, run)):
+            return True
+        batch_id = manifest.batch_id if run == 1 else ""
+        return bool(batch_id) and self._store.exists(keys.inflight(batch_id))
 
     def _ended(self, tenant: str, request_id: str) -> Job | None:
         """A job with which nothing is to be done any more, from the store."""
         ended = results.stored_job(self._store, tenant, request_id)
-        if ended is None or self._store.exists(keys.inflight(request_id)):
+        if ended is None or self._store.exists(keys.marker(request_id, ended.run + 1)):
             return None
         return ended
 
@@ -169,23 +186,23 @@ class Jobs:
     def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
         """The job and the body of its result as chunks of JSON; partial while it runs."""
         job = self.get(tenant, request_id)
-        if job.status.terminal:
-            try:
-                return job, self._store.stream(keys.result(tenant, request_id))
-            except ObjectNotFound:
-                # Cancelled a moment ago: what was read is still being joined.
-                return job, _begun(self._assembly(job).chunks())
+        if self._is_kept(job):
+            return job, self._store.stream(keys.result(tenant, request_id))
         return job, _begun(self._assembly(job).chunks())
 
     def text(self, tenant: str, request_id: str) -> str:
         """The text of all pages that were read, joined by form feeds."""
         job = self.get(tenant, request_id)
-        if job.status.terminal:
-            try:
-                return self._store.get(keys.text(tenant, request_id)).decode()
-            except ObjectNotFound:
-                return self._assembly(job).text()
+        if self._is_kept(job):
+            return self._store.get(keys.text(tenant, request_id)).decode()
         return self._assembly(job).text()
+
+    def _is_kept(self, job: Job) -> bool:
+        """Whether the stored result is of this run: of a cancelled job it may still be joined."""
+        if job.status is not JobStatus.CANCELLED:
+            return job.status.terminal
+        stored = results.stored_job(self._store, job.tenant, job.request_id)
+        return stored is not None and stored.run == job.run
 
     def _assembly(self, job: Job) -> results.Assembly:
         states = self._records.page_states(job.request_id)
@@ -232,14 +249,30 @@ class Jobs:
         if job.status.terminal and job.status is not JobStatus.CANCELLED:
             return
         cancelled_at = now_ms()
-        stopped, wakes = self._records.cancel(job.request_id, cancelled_at)
-        if stopped:
+        outcome, wakes = self._records.cancel(job.request_id, cancelled_at)
+        if outcome == "unknown" and not job.status.terminal:
+            # The records were lost a moment ago, and the job is still to be found again.
+            self._recover(job)
+            outcome, wakes = self._records.cancel(job.request_id, cancelled_at)
+            if outcome == "unknown":
+                raise RecordsUnavailable(retry_after_seconds=2)
+        if outcome in ("ok", "again"):
             # Only after the records decided: whoever finds this marker knows that cancelling won.
-            marker = Marker(tenant=job.tenant, run=job.run, cancelled_at=cancelled_at)
-            self._store.put(keys.inflight(job.request_id), marker.to_json())
+            marker = Marker(
+                tenant=job.tenant,
+                run=job.run,
+                model=job.model,
+                engine=job.engine,
+                cancelled_at=cancelled_at,
+            )
+            self._store.put(keys.marker(job.request_id, job.run), marker.to_json())
             self._publisher.publish(wakes)
             # A worker may have kept what was read, and removed the marker, before it was written.
-            self._tidy(job)
+            self._tidy(job, job.run, JobStatus.CANCELLED)
+
+    def _recover(self, job: Job) -> None:
+        manifest = Manifest.from_json(self._store.get(keys.manifest(job.tenant, job.request_id)))
+        recovery.recover_one(self._settings, self._records, self._store, self._publisher, manifest)
 
     def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
         """Read the failed pages of an ended job again, with another model if one is named.
@@ -264,6 +297,7 @@ class Jobs:
             manifest,
             media_type=job.media_type,
             file_name=job.file_name,
+            size=job.size,
             # Under this it stands in the library.
             created_at=job.created_at,
         )
@@ -275,8 +309,9 @@ class Jobs:
             tenant, pages=job.pages.failed or 1, size=job.size, limits=limits(self._settings)
         )
         if not self._records.known([request_id])[0]:
-            self._records.restore([job])
-        self._store.put(keys.inflight(request_id), marker.to_json())
+            keep_seconds = self._settings.record_seconds
+            self._records.restore([job], (), keep_seconds=keep_seconds)
+        self._store.put(keys.marker(request_id, marker.run), marker.to_json())
         wakes = self._records.submit(tenant, [item], window=self._settings.window_pages)
         self._publisher.publish(wakes)
         return self.get(tenant, request_id)
@@ -300,16 +335,28 @@ class Jobs:
         Raises:
             NotFound: there is no such batch, or it is another tenant's.
         """
-        found = self._records.batch(batch_id) if is_batch_id(batch_id) else None
-        if found is None or found[0] != tenant:
+        if not is_batch_id(batch_id):
             raise NotFound()
-        _, created_at, ids = found
+        found = self._records.batch(batch_id)
+        ids = found.request_ids if found else ()
+        owner = found.tenant if found else ""
+        if found is None or not found.whole:
+            # After a loss of the records the marker knows all jobs that have not ended together.
+            try:
+                marker = Marker.from_json(self._store.get(keys.inflight(batch_id)))
+            except (ObjectNotFound, ValueError):
+                marker = None
+            if marker is not None:
+                ids, owner = marker.jobs, marker.tenant
+        if owner != tenant:
+            raise NotFound()
         jobs = tuple(self._jobs(tenant, ids))
+        created_at = min((job.created_at for job in jobs), default=found.created_at if found else 0)
         return Batch(batch_id=batch_id, tenant=tenant, created_at=created_at, jobs=jobs)
 
     def library(self, tenant: str, limit: int, after: str | None) -> tuple[list[Job], str | None]:
         """Jobs, newest first, older than the cursor `after`; and the next cursor, if any."""
-        if after is not None and not _is_cursor(after):
+        if after is not None and not is_cursor(after):
             raise NotFound("The cursor 'after' is not one that this server gave.")
         found = self._records.library(tenant, limit + 1, after)
         following = found[limit - 1] if len(found) > limit else None
@@ -317,13 +364,20 @@ class Jobs:
 
     def _jobs(self, tenant: str, ids: Sequence[str]) -> list[Job]:
         """The jobs with these IDs; one whose record has gone from Redis is read from the store."""
-        jobs = zip(ids, self._records.jobs(ids), strict=True)
-        found = (job or results.stored_job(self._store, tenant, missing) for missing, job in jobs)
+        found = []
+        for request_id, job in zip(ids, self._records.jobs(ids), strict=True):
+            # A deleted one is no longer part of anything.
+            with suppress(Gone):
+                found.append(job or self._without_record(tenant, request_id))
         return [job for job in found if job is not None]
 
-    def _tidy(self, job: Job) -> None:
-        if results.stored_job(self._store, job.tenant, job.request_id):
-            self._store.delete([keys.inflight(job.request_id)])
+    def _tidy(self, job: Job, run: int, status: JobStatus | None = None) -> None:
+        """Remove the marker of a run whose result, of this status, is in the store."""
+        stored = results.stored_job(self._store, job.tenant, job.request_id)
+        if stored is None or stored.run < run:
+            return
+        if stored.run > run or status in (None, stored.status):
+            self._store.delete([keys.marker(job.request_id, run)])
 
     def live_engines(self) -> tuple[str, ...]:
         """Engines that a live worker runs, the one that ``auto`` takes first."""
@@ -359,8 +413,3 @@ class Jobs:
 def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The same chunks, up to the first page already read: a store that is down is told at once."""
     return chain(list(islice(chunks, 2)), chunks)
-
-
-def _is_cursor(text: str) -> bool:
-    created, _, request_id = text.partition("/")
-    return len(created) == 13 and created.isdecimal() and is_request_id(request_id)

@@ -71,6 +71,13 @@ def is_batch_id(text: str) -> bool:
     return _BATCH_ID.fullmatch(text) is not None
 
 
+def is_cursor(text: str) -> bool:
+    """Whether it is a place in a list: ``{ms since 1970, 13 digits}/{request ID}``."""
+    milliseconds, _, request_id = text.partition("/")
+    digits = milliseconds.isascii() and milliseconds.isdecimal()
+    return digits and len(milliseconds) == 13 and is_request_id(request_id)
+
+
 def is_tenant_name(text: str) -> bool:
     return _TENANT_NAME.fullmatch(text) is not None
 
@@ -151,8 +158,8 @@ class Manifest:
 class Marker:
     """What ``inflight/{id}`` says: whose work is unfinished, and what was decided since then.
 
-    It exists as long as there is something to do: read, retry, keep a cancelled job's pages, or
-    delete. A batch is accepted with the one marker that names all its jobs.
+    It exists as long as there is something to do: read, retry, or keep a cancelled job's pages;
+    each run of a job has its own. A batch is accepted with the one marker that names all its jobs.
     """
 
     tenant: str
@@ -162,7 +169,6 @@ class Marker:
     engine: str = ""
     #: Milliseconds since 1970; 0 = not.
     cancelled_at: int = 0
-    deleted_at: int = 0
     #: Request IDs of a batch.
     jobs: tuple[str, ...] = ()
 

@@ -50,10 +50,19 @@ class _Parts:
     publisher: Publisher
 
 
-def recover(settings: Settings, records: Records, store: ObjectStore, publisher: Publisher) -> int:
-    """Bring the records in line with every marker; returns how many jobs had to be registered.
+def recover(
+    settings: Settings,
+    records: Records,
+    store: ObjectStore,
+    publisher: Publisher,
+    *,
+    thorough: bool = True,
+) -> int:
+    """Bring the records in line with the markers; returns how many jobs had to be registered.
 
-    Safe to run at any time, by several processes at once: registering again changes nothing.
+    Without `thorough` the markers of jobs are not read whose work goes on: enough while the
+    records were not lost. Safe to run at any time, by several processes at once: registering again
+    changes nothing.
 
     Raises:
         StoreUnavailable, RecordsUnavailable: nothing is lost; run it again.
@@ -62,12 +71,11 @@ def recover(settings: Settings, records: Records, store: ObjectStore, publisher:
     found = 0
     names = (key.removeprefix(keys.INFLIGHT_PREFIX) for key in store.list(keys.INFLIGHT_PREFIX))
     while chunk := list(islice(names, CHUNK)):
+        jobs = records.jobs([keys.parse_marker(name)[0] for name in chunk])
         doubtful = [
             name
-            for name, job in zip(chunk, records.jobs(chunk), strict=True)
-            # Work that goes on needs no look at its marker, unless the whole batch was registered
-            # and the job's own marker says what was decided later.
-            if job is None or job.status.terminal or job.batch_id or job.version < SCHEMA_VERSION
+            for name, job in zip(chunk, jobs, strict=True)
+            if thorough or not _goes_on(name, job)
         ]
         # One after the other: a batch's own jobs are many enough.
         found += sum(_recover_marker(parts, name) for name in doubtful if is_batch_id(name))
@@ -85,26 +93,46 @@ def recover_one(
     publisher: Publisher,
     manifest: Manifest,
 ) -> None:
-    """Register the submission of this manifest, if it was committed."""
+    """Register the submission of this manifest, or the retry of it, if it was committed."""
     parts = _Parts(settings=settings, records=records, store=store, publisher=publisher)
-    for name in (manifest.batch_id, manifest.request_id):
+    request_id = manifest.request_id
+    stored = stored_job(store, manifest.tenant, request_id)
+    first = (manifest.batch_id, request_id) if stored is None else ()
+    following = keys.marker(request_id, stored.run + 1 if stored else 2)
+    for name in (*first, following.removeprefix(keys.INFLIGHT_PREFIX)):
         if name:
             _recover_marker(parts, name)
-    stored = stored_job(store, manifest.tenant, manifest.request_id)
-    if stored is not None:
-        records.restore([stored])
+    if stored is not None and not records.known([request_id])[0]:
+        _restore(parts, stored)
 
 
-def list_ended_jobs(records: Records, store: ObjectStore) -> Iterator[int]:
-    """List every ended job again; yields after each chunk how many it listed."""
+def list_ended_jobs(settings: Settings, records: Records, store: ObjectStore) -> Iterator[int]:
+    """List every ended job again; yields after each chunk how many it listed.
+
+    A record that has not ended though its result is in the store is behind: the server's machine
+    died, and its last second is not in its log.
+    """
+    keep_seconds = settings.record_seconds
     for tenant in store.folders(keys.TENANTS_PREFIX):
         found = (name for name in store.folders(keys.jobs_prefix(tenant)) if is_request_id(name))
         while ids := list(islice(found, CHUNK)):
-            missing = [i for i, known in zip(ids, records.known(ids), strict=True) if not known]
+            jobs = zip(ids, records.jobs(ids), records.known(ids), strict=True)
+            missing = []
+            for request_id, job, known in jobs:
+                if job is not None and not job.status.terminal and _is_behind(store, job):
+                    records.forget(request_id)
+                    known = False
+                if not known:
+                    missing.append(request_id)
             ended = [job for job in _at_once(partial(_ended, store, tenant), missing) if job]
             dead = {job.request_id for job, is_dead in ended if is_dead}
-            records.restore([job for job, _ in ended], dead)
+            records.restore([job for job, _ in ended], dead, keep_seconds=keep_seconds)
             yield len(ended)
+
+
+def _is_behind(store: ObjectStore, job: Job) -> bool:
+    stored = stored_job(store, job.tenant, job.request_id)
+    return stored is not None and stored.run >= job.run
 
 
 def _ended(store: ObjectStore, tenant: str, request_id: str) -> tuple[Job, bool] | None:
@@ -121,13 +149,14 @@ def registration(
 ) -> Registration:
     """How an unfinished job is to be registered: what was read stays read."""
     single = bool(manifest.media_type) and documents.is_single_page(manifest.media_type)
-    if marker.run > 1:
+    if marker.engine:
         manifest = replace(manifest, model=marker.model, engine=marker.engine)
     return Registration(
         manifest=manifest,
         pages=1 if single else 0,
         winners=_winners(store, records, manifest),
         run=marker.run,
+        cancelled_at=marker.cancelled_at,
     )
 
 
@@ -152,95 +181,109 @@ def _is_dead(store: ObjectStore, job: Job) -> bool:
     return any(code in DEAD_CODES for _, code, _ in failed)
 
 
+def _goes_on(name: str, job: Job | None) -> bool:
+    """Whether the record says that the marker's job is being worked on."""
+    if job is None or job.status.terminal or job.version < SCHEMA_VERSION:
+        return False
+    # A batch may have been registered without what was decided about this job since.
+    return not job.batch_id and keys.inflight(name) == keys.marker(job.request_id, job.run)
+
+
 def _recover_marker(parts: _Parts, name: str) -> int:
-    """Do what the marker of this job or batch says; returns how many jobs were registered."""
+    """Do what the marker with this name says; returns how many jobs were registered."""
+    unfinished, suffix = keys.parse_marker(name)
+    if not (is_batch_id(unfinished) or is_request_id(unfinished)):
+        return 0
     try:
         marker = Marker.from_json(parts.store.get(keys.inflight(name)))
     except ObjectNotFound:
         return 0
     except ValueError as error:
         _unreadable(name, error)
-        found = _marker_again(parts.store, name) if is_request_id(name) else None
+        found = _marker_again(parts.store, name)
         if found is None:
             return 0
         marker = found
-    if is_batch_id(name):
-        return _recover_batch(parts, marker, name)
-    if is_request_id(name):
-        return _recover_job(parts, marker, name)
-    return 0
+    if is_batch_id(unfinished):
+        return _recover_batch(parts, marker, unfinished)
+    if suffix == keys.DELETED:
+        late_ms = parts.settings.lease_seconds * 1000
+        erasure.erase(parts.records, parts.store, marker.tenant, unfinished, late_ms=late_ms)
+        return 0
+    return _recover_job(parts, marker, unfinished)
 
 
-def _marker_again(store: ObjectStore, request_id: str) -> Marker | None:
+def _marker_again(store: ObjectStore, name: str) -> Marker | None:
     """The marker of a job whose own is damaged, as when writing it anew was cut off.
 
     None when nobody has such a job; then nothing was accepted, and the damaged one goes.
     """
+    request_id, suffix = keys.parse_marker(name)
+    if not is_request_id(request_id):
+        return None
     for tenant in store.folders(keys.TENANTS_PREFIX):
         if store.exists(keys.manifest(tenant, request_id)):
-            return Marker(tenant=tenant)
-    store.delete([keys.inflight(request_id)])
+            return Marker(tenant=tenant, run=int(suffix) if suffix.isdecimal() else 1)
+    store.delete([keys.inflight(name)])
     return None
 
 
 def _recover_job(parts: _Parts, marker: Marker, request_id: str) -> int:
     records, store = parts.records, parts.store
-    if marker.deleted_at:
-        late_ms = parts.settings.lease_seconds * 1000
-        erasure.erase(records, store, marker.tenant, request_id, late_ms=late_ms)
-        return 0
     job = records.get(request_id)
     if job is not None and job.version < SCHEMA_VERSION and not job.status.terminal:
         # Written by a process of the version before, which nobody of this one would take.
         records.drop(request_id)
         job = None
-    registered = 0
-    if job is None or (job.status.terminal and job.run < marker.run):
-        stored = stored_job(store, marker.tenant, request_id)
-        if stored is not None and _is_last(stored, marker):
-            records.restore([stored])
-            store.delete([keys.inflight(request_id)])
-            return 0
-        if not _register(parts, marker, request_id):
-            return 0
-        registered, job = 1, records.get(request_id)
-    if marker.cancelled_at:
-        cancelled, wakes = records.cancel(request_id, marker.cancelled_at)
-        if cancelled:
-            parts.publisher.publish(wakes)
-            return registered
-    if job is not None and job.status.terminal:
-        # A cancelled job is terminal at once, its marker goes when its pages are kept.
-        stored = stored_job(store, marker.tenant, request_id)
-        if stored is not None and _is_last(stored, marker):
-            store.delete([keys.inflight(request_id)])
-    return registered
+    if job is not None and not job.status.terminal:
+        if marker.cancelled_at and job.run == marker.run:
+            # The records lost their last second, and with it the decision.
+            parts.publisher.publish(records.cancel(request_id, marker.cancelled_at)[1])
+        return 0
+    if job is None and erasure.is_erased(store, marker.tenant, request_id):
+        store.delete([keys.marker(request_id, marker.run)])
+        return 0
+    stored = stored_job(store, marker.tenant, request_id)
+    if stored is not None and _is_last(stored, marker):
+        if job is None:
+            _restore(parts, stored)
+        store.delete([keys.marker(request_id, marker.run)])
+        return 0
+    if job is None or job.run < marker.run:
+        return _register(parts, marker, request_id)
+    # Cancelled, and what was read is being kept.
+    return 0
 
 
 def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
-    registered, open_jobs = 0, 0
-    plain = Marker(tenant=marker.tenant)
+    registered, members, unfinished = 0, 0, False
     for start in range(0, len(marker.jobs), CHUNK):
         ids = marker.jobs[start : start + CHUNK]
-        jobs = parts.records.jobs(ids)
         known = parts.records.known(ids)
         missing = [name for name, there in zip(ids, known, strict=True) if not there]
-        registered += sum(_at_once(partial(_recover_member, parts, plain), missing))
-        open_jobs += len(missing) + sum(1 for job in jobs if job and not job.status.terminal)
-    if not open_jobs:
+        registered += sum(_at_once(partial(_recover_member, parts, marker.tenant), missing))
+        jobs = [job for job in parts.records.jobs(ids) if job is not None]
+        members += len(jobs)
+        unfinished = unfinished or any(not job.status.terminal for job in jobs)
+    if unfinished:
+        parts.records.complete_batch(marker.tenant, batch_id, members)
+    else:
         parts.store.delete([keys.inflight(batch_id)])
     return registered
 
 
-def _recover_member(parts: _Parts, marker: Marker, request_id: str) -> int:
+def _recover_member(parts: _Parts, tenant: str, request_id: str) -> int:
     """A job of a batch that has no record: it ended, was deleted, or is to run."""
-    if erasure.is_erased(parts.store, marker.tenant, request_id):
-        return 0
-    stored = stored_job(parts.store, marker.tenant, request_id)
-    if stored is not None:
-        parts.records.restore([stored])
-        return 0
-    return _register(parts, marker, request_id)
+    try:
+        # It has one of its own when it was cancelled.
+        own = Marker.from_json(parts.store.get(keys.marker(request_id, 1)))
+    except (ObjectNotFound, ValueError):
+        own = Marker(tenant=tenant)
+    return _recover_job(parts, own, request_id)
+
+
+def _restore(parts: _Parts, ended: Job) -> None:
+    parts.records.restore([ended], (), keep_seconds=parts.settings.record_seconds)
 
 
 def _register(parts: _Parts, marker: Marker, request_id: str) -> int:
@@ -249,7 +292,7 @@ def _register(parts: _Parts, marker: Marker, request_id: str) -> int:
         manifest = Manifest.from_json(store.get(keys.manifest(marker.tenant, request_id)))
     except ObjectNotFound:
         # Removed meanwhile, or left by a submission that was refused.
-        store.delete([keys.inflight(request_id)])
+        store.delete([keys.marker(request_id, marker.run)])
         return 0
     except ValueError as error:
         _unreadable(request_id, error)
@@ -266,8 +309,9 @@ def _register(parts: _Parts, marker: Marker, request_id: str) -> int:
 
 def _is_last(stored: Job, marker: Marker) -> bool:
     """Whether the stored result is of the run that the marker is about."""
-    cancelled = stored.status is JobStatus.CANCELLED
-    return stored.run >= marker.run and (cancelled or not marker.cancelled_at)
+    if stored.run != marker.run:
+        return stored.run > marker.run
+    return stored.status is JobStatus.CANCELLED or not marker.cancelled_at
 
 
 def _at_once(do: Callable[[str], _Found], names: Sequence[str]) -> list[_Found]:

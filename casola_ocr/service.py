@@ -58,6 +58,8 @@ class Service:
             tokens=Tokens(store),
         )
 
-    def recover(self) -> int:
+    def recover(self, *, thorough: bool = True) -> int:
         """Register every unfinished job that has no record; returns how many."""
-        return recovery.recover(self.settings, self.records, self.store, self.publisher)
+        return recovery.recover(
+            self.settings, self.records, self.store, self.publisher, thorough=thorough
+        )

@@ -204,6 +204,11 @@ class Settings(BaseSettings):
         return self.max_file_mb * 1_000_000
 
     @property
+    def record_seconds(self) -> int:
+        """How long the record of an ended job is kept."""
+        return int(self.record_days * 86_400)
+
+    @property
     def loopback(self) -> bool:
         """Whether the API listens on this machine only."""
         if self.host == "localhost":

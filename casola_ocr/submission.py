@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -31,6 +32,7 @@ from casola_ocr.errors import (
     NoFile,
     ObjectNotFound,
     Overloaded,
+    RecordsUnavailable,
     StoreUnavailable,
 )
 from casola_ocr.fetch import validate_url
@@ -53,6 +55,9 @@ log = structlog.get_logger(__name__)
 #: What is answered while Redis is fuller than it may be; its memory falls as work is finished.
 FULL_RETRY_SECONDS = 15
 RECORDS_FULL = "The memory of the job records is nearly full; nothing is accepted until it falls."
+
+#: How often a request that stores many documents makes sure that its key is still its own.
+RESERVATION_SECONDS = 2.0
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -211,12 +216,15 @@ class Submissions:
         ids = [manifest.request_id for manifest in manifests]
         batch_id = manifests[0].batch_id
         marker = Marker(tenant=tenant, jobs=tuple(ids) if batch_id else ())
+        reserved = _Reservation(self._records, ids[0], nonce)
         try:
             for manifest, document in accepted:
+                reserved.check()
                 if document.source is not None:
                     key = keys.source(tenant, manifest.request_id)
                     self._store.put(key, _as_file(document.source))
                 self._store.put(keys.manifest(tenant, manifest.request_id), manifest.to_json())
+            reserved.check()
             self._store.put(keys.inflight(batch_id or ids[0]), marker.to_json())
             wakes = self._records.submit(
                 tenant,
@@ -228,7 +236,8 @@ class Submissions:
             # Another request with this key took over; what is stored now is its submission.
             raise
         except CasolaError:
-            self._discard(tenant, ids, batch_id)
+            if reserved.is_ours():
+                self._discard(tenant, ids, batch_id)
             raise
         self._publisher.publish(wakes)
         log.info(
@@ -285,6 +294,43 @@ class Submissions:
                 action="discard_failed",
                 request_ids=list(ids),
             )
+
+
+class _Reservation:
+    """The right of one request to store what it submits under an idempotency key.
+
+    Without a nonce nobody else has these IDs. With one, another request may have taken over while
+    this one waited for the store: what is stored then belongs to that one.
+    """
+
+    def __init__(self, records: Records, first: str, nonce: str):
+        self._records = records
+        self._first = first
+        self._nonce = nonce
+        self._checked = 0.0
+
+    def check(self) -> None:
+        """Keep the right; asks at most once in `RESERVATION_SECONDS`.
+
+        Raises:
+            InProgress: another request has it, or was accepted.
+        """
+        now = time.monotonic()
+        if self._nonce and now - self._checked > RESERVATION_SECONDS:
+            if not self._holds():
+                raise InProgress(retry_after_seconds=1)
+            self._checked = now
+
+    def is_ours(self) -> bool:
+        """Whether what was stored may be removed again; not, when nobody can tell."""
+        try:
+            return not self._nonce or self._holds()
+        except RecordsUnavailable:
+            return False
+
+    def _holds(self) -> bool:
+        reserved = self._records.reserve(self._first, self._nonce)
+        return reserved and not self._records.known([self._first])[0]
 
 
 def check_memory(records: Records, settings: Settings) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -73,6 +72,13 @@ class Guard(Protocol):
 
     def hold(self, claim: Claim) -> AbstractContextManager[object]:
         """Send heartbeats for the claim while the context is open."""
+
+    def begin(self, claim: Claim) -> AbstractContextManager[object]:
+        """Wait until the page may be worked on; its decoding and reading are done in here.
+
+        Raises:
+            StepStopped: the claim was lost before that.
+        """
 
     def interruptible(self, claim: Claim) -> AbstractContextManager[object]:
         """Let `StepStopped` be raised in here once the claim is lost."""
@@ -258,8 +264,9 @@ class Work:
             engine = self._engines.get(job.engine)
             if engine is None:
                 raise EngineFailed("This worker does not run the job's engine.")
-            image = self._page_image(job, claim.page)
-            result = self._ask(engine, image, claim)
+            with self._guard.begin(claim):
+                image = self._page_image(job, claim.page)
+                result = self._ask(engine, image, claim)
         except ObjectNotFound:
             self._without_source(claim)
         except EngineFailed as error:
@@ -326,8 +333,9 @@ class Work:
             self._do(settled.finish)
 
     def _finish(self, claim: Claim) -> None:
-        begun = time.monotonic()
-        job = self._records.get(claim.job.request_id) or claim.job
+        job = self._records.get(claim.job.request_id)
+        if job is None:
+            raise _Lost
         states = results.winners(self._records.page_states(job.request_id))
         assembly = results.assemble(self._store, job, states)
         with _spool() as pages, _spool() as body:
@@ -337,16 +345,17 @@ class Work:
             closed = _closed(job, assembly)
             assembly.write(closed, pages, body)
             body.seek(0)
-            if not self._still_ours(claim, begun):
+            # Fences are never the same: if the claim holds now, the records were not lost since it
+            # was made, and what was read of them is whole.
+            if not self._records.heartbeat([claim], self._lease_ms)[0]:
                 raise _Lost
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
-        keep_seconds = int(self._settings.record_days * 86_400)
-        ended_batch = self._records.close(claim, closed, keep_seconds=keep_seconds)
+        ended_batch = self._records.close(claim, closed, keep_seconds=self._settings.record_seconds)
         if ended_batch is None:
             raise _Lost
-        markers = [job.request_id, *([ended_batch] if ended_batch else [])]
-        self._store.delete([keys.inflight(name) for name in markers])
+        marker = keys.marker(job.request_id, job.run)
+        self._store.delete([marker, *([keys.inflight(ended_batch)] if ended_batch else [])])
         log.info(
             "the job ended",
             action="job_ended",
@@ -354,15 +363,6 @@ class Work:
             pages=closed.pages.total,
             failed=closed.pages.failed,
         )
-
-    def _still_ours(self, claim: Claim, begun: float) -> bool:
-        """Whether a claim that may have run out, the process having been stopped, still holds.
-
-        Another worker may have finished the job since, and its owner have it read once more.
-        """
-        if (time.monotonic() - begun) * 1000 < self._lease_ms / 2:
-            return True
-        return self._records.heartbeat([claim], self._lease_ms)[0]
 
     def _erase(self, claim: Claim) -> None:
         erasure.complete(self._records, self._store, claim)

@@ -52,7 +52,7 @@ class OpenGuard:
     def hold(self, claim: Claim) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    interruptible = hold
+    begin = interruptible = hold
 
 
 class FailingEngine(ScriptedEngine):
@@ -108,7 +108,9 @@ class World:
 
     def reconcile(self) -> None:
         """Let a reconciler that was just started do everything once."""
-        Reconciler(self.settings, self.service).tick(1000.0)
+        reconciler = Reconciler(self.settings, self.service)
+        reconciler.repair(1000.0)
+        reconciler.sweep()
 
     def settle(self) -> None:
         """Work and reconcile until nothing changes any more."""

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -38,57 +38,9 @@ WAIT_SECONDS = 0.2
 class Running:
     """A page in flight; its time runs out at `until` on the monotonic clock."""
 
-    claim: Claim
     until: float = math.inf
     stop: threading.Event = field(default_factory=threading.Event)
     timed_out: bool = False
-
-
-class ThreadedPulse(Pulse):
-    """The pulse of a worker whose threads each hold a claim. Safe to share between them."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        records: Records,
-        publisher: Publisher,
-        slot: str,
-        deadline: Deadline,
-    ):
-        super().__init__(settings, records, publisher, slot, deadline)
-        self._running: dict[int, Running] = {}
-        self._own = threading.local()
-
-    @contextmanager
-    def interruptible(self, claim: Claim) -> Iterator[None]:
-        """What `StoppableEngine` does in here is stopped once the claim is lost."""
-        running = Running(claim)
-        self._running[claim.fence] = self._own.running = running
-        try:
-            yield
-        finally:
-            del self._running[claim.fence]
-
-    def running(self) -> Running:
-        """The page of this thread."""
-        found: Running = self._own.running
-        return found
-
-    def _lose(self, claim: Claim) -> None:
-        running = self._running.get(claim.fence)
-        if running is not None:
-            running.stop.set()
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        for running in list(self._running.values()):
-            if now > running.until and not running.stop.is_set():
-                running.timed_out = True
-                running.stop.set()
-        if self._running and 0 < self.deadline.value < now - LET_GO_SECONDS:
-            # Everything was handed back; the pool would wait for these threads for ever.
-            log.error("an engine does not let go of its pages", action="drain_forced")
-            os._exit(1)
 
 
 class Room:
@@ -132,36 +84,74 @@ class Room:
                 self._changed.notify_all()
 
 
-class StoppableEngine:
-    """A `Reader` for `Work` around an engine that many threads share."""
+class ThreadedPulse(Pulse):
+    """The pulse of a worker whose threads each hold a claim. Safe to share between them."""
 
     def __init__(
         self,
         settings: Settings,
         records: Records,
-        engine: ThreadedEngine,
-        pulse: ThreadedPulse,
-        room: Room,
+        publisher: Publisher,
+        slot: str,
+        deadline: Deadline,
     ):
-        self._records = records
-        self._engine = engine
-        self._pulse = pulse
-        self._room = room
+        super().__init__(settings, records, publisher, slot, deadline)
         self._max_attempts = settings.max_attempts
         self._page_seconds = settings.page_timeout_seconds
+        self._room = Room()
+        self._running: dict[int, Running] = {}
+        self._own = threading.local()
+
+    @contextmanager
+    def begin(self, claim: Claim) -> Iterator[None]:
+        """Enter the room: a page's last attempt is made alone, and counts from then on."""
+        running = Running()
+        self._running[claim.fence] = self._own.running = running
+        last = claim.attempt >= self._max_attempts
+        try:
+            with self._room.enter(alone=last, stop=running.stop):
+                if last and not self._records.enter(claim):
+                    raise StepStopped
+                running.until = time.monotonic() + self._page_seconds
+                yield
+        finally:
+            del self._running[claim.fence]
+
+    def interruptible(self, claim: Claim) -> AbstractContextManager[None]:
+        """`StoppableEngine` sees to it: threads cannot be interrupted."""
+        return nullcontext()
+
+    def running(self) -> Running:
+        """The page of this thread."""
+        found: Running = self._own.running
+        return found
+
+    def _lose(self, claim: Claim) -> None:
+        running = self._running.get(claim.fence)
+        if running is not None:
+            running.stop.set()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if now > running.until and not running.stop.is_set():
+                running.timed_out = True
+                running.stop.set()
+        if self._running and 0 < self.deadline.value < now - LET_GO_SECONDS:
+            # Everything was handed back; the pool would wait for these threads for ever.
+            log.error("an engine does not let go of its pages", action="drain_forced")
+            os._exit(1)
+
+
+class StoppableEngine:
+    """A `Reader` for `Work` around an engine that many threads share."""
+
+    def __init__(self, engine: ThreadedEngine, pulse: ThreadedPulse):
+        self._engine = engine
+        self._pulse = pulse
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
         running = self._pulse.running()
-        last = attempt >= self._max_attempts
-        with self._room.enter(alone=last, stop=running.stop):
-            if last and not self._records.enter(running.claim):
-                raise StepStopped
-            running.until = time.monotonic() + self._page_seconds
-            return self._read(running, image, page, attempt, language)
-
-    def _read(
-        self, running: Running, image: Image.Image, page: int, attempt: int, language: str
-    ) -> PageResult:
         try:
             return self._engine.read(
                 image, page=page, attempt=attempt, language=language, stop=running.stop

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import structlog
@@ -37,10 +37,7 @@ class Deadline(Protocol):
 
 
 class Pulse:
-    """The heartbeat thread of one process; a `Guard` but for `interruptible`.
-
-    `hold` may be called from any thread.
-    """
+    """The heartbeat thread of one process, and the `Guard` of its steps."""
 
     def __init__(
         self,
@@ -58,7 +55,8 @@ class Pulse:
         self._pulse_every = settings.heartbeat_seconds
         self._check_every = min(settings.stop_check_seconds, settings.heartbeat_seconds)
         self._ending = threading.Event()
-        self._claims: list[Claim] = []
+        #: By fence, which no two claims share.
+        self._claims: dict[int, Claim] = {}
         self._capabilities: tuple[str, ...] = ()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
@@ -79,11 +77,18 @@ class Pulse:
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[None]:
         """Keep the claim's lease alive while the context is open."""
-        self._claims.append(claim)
+        self._claims[claim.fence] = claim
         try:
             yield
         finally:
-            self._claims.remove(claim)
+            del self._claims[claim.fence]
+
+    def begin(self, claim: Claim) -> AbstractContextManager[None]:
+        """The page has its process for itself."""
+        return nullcontext()
+
+    def interruptible(self, claim: Claim) -> AbstractContextManager[None]:
+        raise NotImplementedError
 
     def _lose(self, claim: Claim) -> None:
         """Stop what runs for a claim; called again and again until it is no longer held."""
@@ -108,7 +113,7 @@ class Pulse:
             log.warning("no heartbeat: the records are not available", action="pulse_lost")
 
     def _check(self) -> None:
-        claims = list(self._claims)
+        claims = list(self._claims.values())
         if not claims:
             return
         try:
@@ -146,9 +151,10 @@ class ForkedPulse(Pulse):
     ):
         super().__init__(settings, records, publisher, slot, deadline)
         self._parent = os.getppid()
-        #: The claim whose loss may interrupt the main thread now, and the one that was lost.
-        self._armed: Claim | None = None
-        self._lost: Claim | None = None
+        #: Fence of the claim whose loss may interrupt the main thread now, and of the one that was
+        #: lost; 0 = none.
+        self._armed = 0
+        self._lost = 0
 
     def start(self, capabilities: tuple[str, ...]) -> None:
         signal.signal(_SIGNAL, self._interrupt)
@@ -157,22 +163,22 @@ class ForkedPulse(Pulse):
     @contextmanager
     def interruptible(self, claim: Claim) -> Iterator[None]:
         """Raise `StepStopped` in here once the claim is lost."""
-        if self._lost is claim:
+        if self._lost == claim.fence:
             raise StepStopped
-        self._armed = claim
+        self._armed = claim.fence
         try:
             yield
         finally:
-            self._armed = None
+            self._armed = 0
 
     def _interrupt(self, *_: object) -> None:
         """Run in the main thread, between two bytecodes."""
-        if self._armed is not None and self._armed is self._lost:
+        if self._armed and self._armed == self._lost:
             raise StepStopped
 
     def _lose(self, claim: Claim) -> None:
-        self._lost = claim
-        if self._armed is claim:
+        self._lost = claim.fence
+        if self._armed == claim.fence:
             os.kill(os.getpid(), _SIGNAL)
 
     def _look(self) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from celery import Celery
@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 RECOVER_SECONDS = 60.0
 #: How often deletions are looked at that happened long ago.
 TOMBSTONE_SECONDS = 3600.0
-#: How long listing ended jobs again may hold up the next sweep.
-LISTING_SECONDS = 0.5
+#: How long one kind of repair may hold up the others.
+SLICE_SECONDS = 0.5
 
 
 def run(settings: Settings) -> None:
-    """Sweep every `reconcile_seconds` until SIGTERM or SIGINT. Blocks."""
+    """Sweep every `reconcile_seconds`, and repair beside that, until SIGTERM or SIGINT. Blocks."""
     logs.configure(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,56 +44,59 @@ def run(settings: Settings) -> None:
     service = Service.open(settings, CeleryPublisher(app))
     slot = f"{socket.gethostname()}:{os.getpid()}"
     reconciler = Reconciler(settings, service)
+
+    def sweep() -> None:
+        reconciler.sweep()
+        service.records.pulse(slot, ("reconcile",))
+
+    # A thread of its own: finding thousands of jobs again must not hold up the leases. It ends with
+    # the process, wherever it is: everything that it does is safe to repeat.
+    repairing = threading.Thread(
+        target=_repeat, args=(lambda: reconciler.repair(time.monotonic()), stop, settings),
+        name="repair", daemon=True,
+    )  # fmt: skip
+    repairing.start()
+    _repeat(sweep, stop, settings)
+    service.records.pulse(slot, ())
+
+
+def _repeat(do: Callable[[], object], stop: threading.Event, settings: Settings) -> None:
     while not stop.is_set():
         try:
-            reconciler.tick(time.monotonic())
-            service.records.pulse(slot, ("reconcile",))
+            do()
         except CasolaError as error:
             log.warning("cannot reconcile now", action="reconcile_delayed", code=error.code)
         except Exception:
             # One bad object must not end the loop that everything rests on.
             log.exception("reconciling failed", action="reconcile_failed")
         stop.wait(settings.reconcile_seconds)
-    service.records.pulse(slot, ())
 
 
 class Reconciler:
-    """What is to be done at each tick. Not thread-safe."""
+    """What is to be done at each tick. `sweep` and `repair` may run side by side, not twice."""
 
     def __init__(self, settings: Settings, service: Service):
         self._settings = settings
         self._service = service
+        #: The records that were brought in line with the markers, and when that is due again.
+        self._recovered = ""
         self._recover_at = 0.0
         self._tombstones_at = 0.0
+        self._tombstones: Iterator[int] = iter(())
         #: What is left to do of the listing with this name.
         self._listings: dict[str, Iterator[int]] = {}
 
-    def tick(self, now: float) -> None:
-        """Recover what was lost, sweep, delete what expired.
+    def sweep(self) -> None:
+        """Give back what nobody works on, and delete what expired.
 
         Raises:
             StoreUnavailable, RecordsUnavailable: nothing is lost; the next tick does it.
         """
-        records = self._service.records
-        epoch = records.epoch()
-        if epoch is not None and epoch < SCHEMA_VERSION:
-            log.warning("records of an older version are made anew", action="records_migrated")
-            records.wipe()
-            epoch = None
-        if epoch is None or now >= self._recover_at:
-            # In this order: an interrupted recovery is begun again.
-            self._service.recover()
-            records.set_epoch()
-            self._recover_at = now + RECOVER_SECONDS
-        self._sweep()
-        self._list_ended()
-        if now >= self._tombstones_at:
-            days = self._settings.tombstone_days
-            erasure.drop_tombstones(self._service.store, days=days)
-            self._tombstones_at = now + TOMBSTONE_SECONDS
-
-    def _sweep(self) -> None:
         service = self._service
+        epoch = service.records.epoch()
+        if epoch is not None and epoch < SCHEMA_VERSION:
+            # Nothing that these scripts understand.
+            return
         swept = service.records.sweep(max_attempts=self._settings.max_attempts)
         service.publisher.publish(swept.wakes)
         for request_id, step, why in swept.lost:
@@ -114,20 +117,52 @@ class Reconciler:
                 late_ms=self._settings.lease_seconds * 1000,
             )
 
-    def _list_ended(self) -> None:
-        """Go on listing ended jobs after the records were lost, for a while."""
+    def repair(self, now: float) -> None:
+        """Recover what was lost, list what ended, forget old deletions: each for a while.
+
+        Raises:
+            StoreUnavailable, RecordsUnavailable: nothing is lost; the next tick goes on.
+        """
         records = self._service.records
-        name = records.listing()
+        epoch = records.epoch()
+        if epoch is not None and epoch < SCHEMA_VERSION:
+            log.warning("records of an older version are made anew", action="records_migrated")
+            records.wipe()
+        name = records.name()
+        if name != self._recovered or now >= self._recover_at:
+            self._service.recover(thorough=name != self._recovered)
+            records.set_epoch()
+            if name != self._recovered:
+                self._tombstones_at = 0.0
+            self._recovered, self._recover_at = name, now + RECOVER_SECONDS
+        self._list_ended(name)
+        if now >= self._tombstones_at:
+            self._tombstones_at = now + TOMBSTONE_SECONDS
+            self._tombstones = erasure.tend_tombstones(
+                records,
+                self._service.store,
+                days=self._settings.tombstone_days,
+                late_ms=self._settings.lease_seconds * 1000,
+            )
+        _for_a_while(self._tombstones)
+
+    def _list_ended(self, name: str) -> None:
+        """Go on listing ended jobs after the records were lost, for a while."""
+        records, store = self._service.records, self._service.store
         # Popped, so that a store that fails on the way makes it begin anew, as another name does:
         # what was passed over would be missing for good.
         listed = self._listings.pop(name, None)
         if listed is None:
-            if records.is_listed():
+            if records.is_listed(name):
                 return
-            listed = recovery.list_ended_jobs(records, self._service.store)
-        until = time.monotonic() + LISTING_SECONDS
-        for _ in listed:
-            if time.monotonic() > until:
-                self._listings = {name: listed}
-                return
-        records.set_listed(name)
+            listed = recovery.list_ended_jobs(self._settings, records, store)
+        if _for_a_while(listed):
+            records.set_listed(name)
+        else:
+            self._listings = {name: listed}
+
+
+def _for_a_while(work: Iterator[int]) -> bool:
+    """Do some of the work; whether all of it is done."""
+    until = time.monotonic() + SLICE_SECONDS
+    return all(time.monotonic() <= until for _ in work)

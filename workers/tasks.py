@@ -25,7 +25,7 @@ from casola_ocr.records import Records
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.work import Guard, Reader, Work
-from workers.drain import Room, StoppableEngine, ThreadedPulse
+from workers.drain import StoppableEngine, ThreadedPulse
 from workers.engines import make_engine
 from workers.engines.base import Engine, ThreadedEngine
 from workers.engines.golden import prove
@@ -128,15 +128,8 @@ class ThreadedWorker:
         self._pulse = pulse = ThreadedPulse(
             settings, service.records, service.publisher, owner, deadline
         )
-        room = Room()
         engines = {
-            name: StoppableEngine(
-                settings,
-                service.records,
-                cast(ThreadedEngine, _proven(name, settings)),
-                pulse,
-                room,
-            )
+            name: StoppableEngine(cast(ThreadedEngine, _proven(name, settings)), pulse)
             for name in engine_names
         }
         self._make: Callable[[], Work] = lambda: _work(

@@ -9,7 +9,7 @@ from api.auth import authenticate, require_admin
 from api.context import dead
 from api.params import whole_number
 from casola_ocr.errors import NotFound
-from casola_ocr.model import is_request_id
+from casola_ocr.model import is_cursor, is_request_id
 
 blueprint = Blueprint("dead", __name__, url_prefix="/api/v1/dead")
 blueprint.before_request(authenticate)
@@ -19,14 +19,14 @@ blueprint.before_request(require_admin)
 @blueprint.get("")
 def letters() -> ResponseReturnValue:
     after = request.args.get("after", "")
-    if after and not (after.isascii() and after.isdecimal() and len(after) == 13):
+    if after and not is_cursor(after):
         raise NotFound("The cursor 'after' is not one that this server gave.")
     limit = whole_number("limit", 50, low=1, high=200)
-    found, following = dead().list(limit, int(after) if after else None)
+    found, following = dead().list(limit, after)
     return {
         "data": [letter.to_dict() for letter in found],
         "has_more": following is not None,
-        "next": following and str(following),
+        "next": following,
     }
 
 

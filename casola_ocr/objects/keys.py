@@ -16,6 +16,10 @@ TOMBSTONES_PREFIX = "tombstones/"
 TOKENS_PREFIX = "tokens/"
 
 
+#: Suffix of the marker of a deletion.
+DELETED = "deleted"
+
+
 def _safe(part: str) -> str:
     if not _SAFE.fullmatch(part):
         raise ValueError("not a name that can be part of a key")
@@ -72,13 +76,35 @@ def page_prefix(tenant: str, request_id: str, page: int) -> str:
 
 
 def inflight(unfinished: str) -> str:
-    """Key of the marker of a job or a batch."""
+    """Key of the marker of a batch, or of the first run of a job."""
     return INFLIGHT_PREFIX + _safe(unfinished)
+
+
+def marker(request_id: str, run: int) -> str:
+    """Key of the marker of one run of a job: what ends a run removes no other's."""
+    return inflight(request_id if run == 1 else f"{request_id}-{run}")
+
+
+def deletion(request_id: str) -> str:
+    """Key of the marker of a deletion that is under way."""
+    return inflight(f"{request_id}-{DELETED}")
+
+
+def parse_marker(name: str) -> tuple[str, str]:
+    """The job or batch of a marker, and its suffix: a run's number, `DELETED` or nothing."""
+    unfinished, _, suffix = name.partition("-")
+    return unfinished, suffix
 
 
 def tombstone(tenant: str, request_id: str) -> str:
     """What is left of a deleted job: that it was deleted, and when."""
     return f"{TOMBSTONES_PREFIX}{_safe(tenant)}/{_safe(request_id)}"
+
+
+def parse_tombstone(key: str) -> tuple[str, str]:
+    """The tenant and the request ID of a tombstone's key."""
+    _, tenant, request_id = key.split("/")
+    return tenant, request_id
 
 
 _PAGE_RESULT = re.compile(r"pages/(\d+)/([0-9]+-[0-9]+)\.json$")

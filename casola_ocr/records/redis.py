@@ -15,7 +15,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from casola_ocr.errors import InProgress, Overloaded, TooBusy
-from casola_ocr.model import SCHEMA_VERSION, Claim, Job, JobError
+from casola_ocr.model import SCHEMA_VERSION, Claim, Job, JobError, now_ms
 from casola_ocr.records.connection import Connection, translated
 from casola_ocr.records.rows import Registration, closed_row, job_of, registration_row
 
@@ -63,6 +63,16 @@ class Swept:
     lost: Sequence[tuple[str, str, str]] = ()
     wakes: Wakes = field(default_factory=dict)
     expired: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRecord:
+    """A batch; until it is `whole` after the records were lost, jobs of it may be missing."""
+
+    tenant: str
+    created_at: int
+    request_ids: Sequence[str]
+    whole: bool
 
 
 class Records:
@@ -114,23 +124,41 @@ class Records:
         rows = [registration_row(item, window) for item in registrations]
         payload: dict[str, Any] = {"tenant": tenant, "jobs": rows}
         if limits is not None:
+            # A new submission is complete; what is recovered comes piece by piece.
             payload["limits"] = asdict(limits)
+            payload["whole"] = {"batch": rows[0]["batch"], "members": len(rows)}
         return _wakes(_admitted(self._run("submit", json.dumps(payload)))[1])
 
-    def restore(self, jobs: Sequence[Job], dead: Container[str] = ()) -> None:
+    def restore(self, jobs: Sequence[Job], dead: Container[str], *, keep_seconds: int) -> None:
         """List jobs of one tenant again that ended before the records were lost.
 
-        Those with an ID in `dead` come back to the list that operators look at.
+        Those with an ID in `dead` come back to the list that operators look at. A record is kept
+        for what is left of `keep_seconds` since its job ended; older ones are only listed.
         """
-        rows = [closed_row(job, dead=job.request_id in dead) for job in jobs]
+        now = now_ms()
+        rows = [
+            closed_row(
+                job,
+                dead=job.request_id in dead,
+                ttl_seconds=keep_seconds - (now - (job.finished_at or 0)) // 1000,
+            )
+            for job in jobs
+        ]
         if rows:
             self._run("submit", json.dumps({"tenant": jobs[0].tenant, "jobs": rows}))
 
+    def complete_batch(self, tenant: str, batch_id: str, members: int) -> None:
+        """Say that a batch has as many jobs as are registered now, if those are `members`."""
+        whole = {"batch": batch_id, "members": members}
+        self._run("submit", json.dumps({"tenant": tenant, "jobs": [], "whole": whole}))
+
     def reserve(self, request_id: str, nonce: str) -> bool:
-        """Take the right to submit this job for some seconds; False when another request has it."""
+        """Take or keep the right to submit this job for some seconds; False: another has it."""
         with translated():
             key = f"idem:{request_id}"
             made = self._client.set(key, nonce, nx=True, px=RESERVED_MS, get=True)
+            if made == nonce:
+                self._client.pexpire(key, RESERVED_MS)
         return made is None or made == nonce
 
     def unreserve(self, request_id: str, nonce: str) -> None:
@@ -238,19 +266,24 @@ class Records:
         )
         return answer[1] if answer[0] == "ok" else None
 
-    def cancel(self, request_id: str, finished_at: int) -> tuple[bool, Wakes]:
-        """Stop a job; False when it had ended. True again until its result is in the store."""
+    def cancel(
+        self, request_id: str, finished_at: int
+    ) -> tuple[Literal["ok", "again", "lost", "unknown"], Wakes]:
+        """Stop a job: ``ok``, and ``again`` until its result is in the store.
+
+        ``lost``: it had ended, or is about to. ``unknown``: it has no record.
+        """
         answer = self._run("cancel", request_id, finished_at)
-        return answer[0] != "lost", _wakes(answer[1]) if len(answer) > 1 else {}
+        return answer[0], _wakes(answer[1]) if len(answer) > 1 else {}
 
     def erase(
-        self, tenant: str, request_id: str, *, created_at: int, delay_ms: int
+        self, tenant: str, request_id: str, *, created_at: int, run: int, delay_ms: int
     ) -> tuple[int, str]:
         """Forget a job; ``erase`` is taken by a worker after `delay_ms`, unless `erased` comes.
 
         Returns how many claims were running, and the batch that has no open job any more.
         """
-        answer = self._run("erase", tenant, request_id, created_at, delay_ms, DELETED_SECONDS)
+        answer = self._run("erase", tenant, request_id, created_at, delay_ms, DELETED_SECONDS, run)
         return int(answer[0]), answer[1]
 
     def erased(self, request_id: str, claim: Claim | None = None) -> None:
@@ -323,14 +356,19 @@ class Records:
             states = self._client.hgetall(f"job:{request_id}:pages")
         return {int(step): state for step, state in states.items() if step.isdigit()}
 
-    def batch(self, batch_id: str) -> tuple[str, int, list[str]] | None:
-        """Tenant, time of creation in ms, and request IDs of a batch."""
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        """What is known of a batch."""
         with translated():
             head = self._client.hgetall(f"batch:{batch_id}")
             if not head:
                 return None
             ids: list[str] = self._client.lrange(f"batch:{batch_id}:jobs", 0, -1)
-        return head["tenant"], int(head["created"]), ids
+        return BatchRecord(
+            tenant=head["tenant"],
+            created_at=int(head["created"]),
+            request_ids=ids,
+            whole=head.get("whole") == "1",
+        )
 
     def library(self, tenant: str, limit: int, after: str | None) -> list[str]:
         """Cursors ``{created}/{request ID}`` of a tenant, newest first, older than `after`."""
@@ -364,14 +402,19 @@ class Records:
             for i in range(0, len(flat), 4)
         ]
 
-    def dead(self, limit: int, after: int | None = None) -> list[tuple[str, int]]:
-        """Jobs that need an operator and since when in ms, newest first, older than `after`."""
+    def dead(self, limit: int, after: str = "") -> list[tuple[str, int]]:
+        """Jobs that need an operator and since when in ms, newest first.
+
+        `after` is ``{ms}/{request ID}`` of the last one that was seen.
+        """
         with translated():
-            found = self._client.zrevrangebyscore(
-                "casola:dead", f"({after}" if after else "+inf", "-inf",
-                start=0, num=limit, withscores=True,
-            )  # fmt: skip
-        return [(request_id, int(at)) for request_id, at in found]
+            since, _, request_id = after.partition("/")
+            rank = self._client.zrevrank("casola:dead", request_id) if after else -1
+            if rank is None:
+                # It was dropped meanwhile: rather tell some of its millisecond twice than none.
+                rank = self._client.zcount("casola:dead", f"({since}", "+inf") - 1
+            found = self._client.zrevrange("casola:dead", rank + 1, rank + limit, withscores=True)
+        return [(name, int(at)) for name, at in found]
 
     def drop_dead(self, request_id: str) -> bool:
         """Take a job off the list that operators look at; False when it was not on it."""
@@ -386,7 +429,7 @@ class Records:
     def wipe(self) -> None:
         """Remove everything that an older schema kept; the store can make all of it again."""
         with translated():
-            for pattern in ("job:*", "ev:*", "lib:*", "batch:*", "casola:*", "pages.*"):
+            for pattern in ("job:*", "ev:*", "lib:*", "batch:*", "wait:*", "casola:*", "pages.*"):
                 for chunk in _chunks(self._client.scan_iter(match=pattern, count=1000)):
                     self._client.unlink(*chunk)
             # Messages of that schema's tasks.
@@ -405,23 +448,26 @@ class Records:
         with translated():
             self._client.set("casola:epoch", SCHEMA_VERSION)
 
-    def listing(self) -> str:
-        """Names these records until they are lost."""
+    def name(self) -> str:
+        """Names these records until they are lost, or the server was restarted.
+
+        A machine that dies loses up to the last second or two of ``appendfsync everysec``.
+        """
         name = uuid4().hex
         with translated():
-            made: str | None = self._client.set("casola:listing", name, nx=True, get=True)
-        return made or name
+            made: str | None = self._client.set("casola:name", name, nx=True, get=True)
+            server: Any = self._client.info("server")
+        return f"{made or name}-{server['run_id']}"
 
-    def is_listed(self) -> bool:
-        """Whether every ended job is in its library since the records were lost."""
+    def is_listed(self, name: str) -> bool:
+        """Whether every ended job is in its library, since the records have this name."""
         with translated():
-            listing, listed = self._client.mget("casola:listing", "casola:listed")
-        return listing is not None and listing == listed
+            return bool(self._client.get("casola:listed") == name)
 
-    def set_listed(self, listing: str) -> None:
-        """All is listed, unless the records were lost since `listing` was asked for."""
+    def set_listed(self, name: str) -> None:
+        """All is listed that was in the store when the records had this name."""
         with translated():
-            self._client.set("casola:listed", listing)
+            self._client.set("casola:listed", name)
 
     def close_connections(self) -> None:
         self._connection.close()

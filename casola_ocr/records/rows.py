@@ -23,12 +23,14 @@ class Registration:
     run: int = 1
     #: Marks the request that submits it, where several may at once: one idempotency key.
     nonce: str = ""
+    #: When it was cancelled, in ms since 1970: then nothing more is read; 0 = not.
+    cancelled_at: int = 0
 
 
 def registration_row(item: Registration, window: int) -> dict[str, Any]:
     manifest = item.manifest
     finished = len(item.winners)
-    owed = max(0, (item.pages or max(1, finished)) - finished)
+    owed = 0 if item.cancelled_at else max(0, (item.pages or max(1, finished)) - finished)
     return {
         "id": manifest.request_id,
         "batch": manifest.batch_id,
@@ -39,6 +41,8 @@ def registration_row(item: Registration, window: int) -> dict[str, Any]:
         "bytes": manifest.size,
         "expires": manifest.expires_at,
         "dead": False,
+        "cancelled": item.cancelled_at,
+        "ttl": 0,
         "winners": {str(page): attempt for page, attempt in item.winners.items()},
         "fields": {
             **_common(manifest),
@@ -54,7 +58,7 @@ def registration_row(item: Registration, window: int) -> dict[str, Any]:
     }
 
 
-def closed_row(job: Job, *, dead: bool) -> dict[str, Any]:
+def closed_row(job: Job, *, dead: bool, ttl_seconds: int) -> dict[str, Any]:
     """A job that ended, to be listed again after the records were lost."""
     values: dict[str, Any] = {
         "state": job.status.value,
@@ -81,6 +85,8 @@ def closed_row(job: Job, *, dead: bool) -> dict[str, Any]:
         "bytes": 0,
         "expires": job.expires_at or 0,
         "dead": dead,
+        "cancelled": 0,
+        "ttl": max(0, ttl_seconds),
         "winners": {},
         "fields": {
             **_common(job),

@@ -205,3 +205,39 @@ def test_a_retry_keeps_the_jobs_place_in_the_library(world: World) -> None:
     world.store.put(key, json.dumps(values | {"created_at": values["created_at"] + 5}).encode())
     world.jobs.retry("acme", request_id)
     assert [job.request_id for job in world.jobs.library("acme", 9, None)[0]] == [request_id]
+
+
+def test_a_request_that_was_overtaken_and_fails_removes_nothing_of_the_winner(
+    world: World,
+) -> None:
+    original, ids, asked = world.store.put, [], []
+
+    def put(key: str, data: bytes) -> None:
+        if key.endswith("/source") and not asked:
+            # The reservation ran out while the store was slow, and in the end it failed.
+            asked.append(key)
+            world.raw.delete(*world.raw.keys("idem:*"))
+            ids.append(world.submit_one(**KEY))
+            raise StoreUnavailable()
+        original(key, data)
+
+    world.store.put = put
+    with pytest.raises(StoreUnavailable):
+        world.submit_one(**KEY)
+    world.run()
+    assert world.jobs.get("acme", ids[0]).status is JobStatus.COMPLETED
+    assert world.inflight() == []
+
+
+def test_what_is_accepted_while_the_records_go_down_is_answered_as_accepted(world: World) -> None:
+    jobs = world.records.jobs
+
+    def down(_: object) -> None:
+        world.records.jobs = jobs
+        raise RecordsUnavailable()
+
+    world.records.jobs = down
+    (job,) = world.submit(PNG)
+    assert job.status is JobStatus.QUEUED
+    world.run()
+    assert world.jobs.get("acme", job.request_id).status is JobStatus.COMPLETED

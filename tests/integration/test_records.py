@@ -138,7 +138,8 @@ def test_a_batch_is_accepted_as_a_whole_or_not_at_all(records: Records, raw: red
     records.submit("acme", made, window=32, limits=Limits(tenant_pages=4))
     found = records.batch(batch_id)
     assert found is not None
-    assert found[2] == [item.manifest.request_id for item in made]
+    assert found.request_ids == [item.manifest.request_id for item in made]
+    assert found.whole
 
 
 def test_one_tenants_limit_stops_no_other_but_the_services_limit_stops_all(
@@ -386,9 +387,9 @@ def test_cancelling_stops_what_waits_and_what_runs_and_is_final(
     request_id = submit(records, pages=3)
     settle(records, claim(records))
     runs = claim(records)
-    assert records.cancel(request_id, 9) == (True, {"finish": 1})
+    assert records.cancel(request_id, 9) == ("ok", {"finish": 1})
     check_records(raw)
-    assert records.cancel(request_id, 9)[0], "until its pages are kept"
+    assert records.cancel(request_id, 9)[0] == "again", "until its pages are kept"
     assert records.heartbeat([runs], 1000) == [False]
     assert settle(records, runs) is None
     assert take(records) is None
@@ -396,7 +397,7 @@ def test_cancelling_stops_what_waits_and_what_runs_and_is_final(
     got = claim(records, "finish")
     assert got.job.status is JobStatus.CANCELLED
     assert close(records, got, status=JobStatus.CANCELLED) == ""
-    assert not records.cancel(request_id, 9)[0]
+    assert records.cancel(request_id, 9)[0] == "lost"
     assert (records.page_state(request_id, 1) or "").startswith("d:")
 
 
@@ -405,7 +406,7 @@ def test_cancelling_comes_too_late_once_every_page_is_terminal(
 ) -> None:
     request_id = submit(records)
     settle(records, claim(records))
-    assert not records.cancel(request_id, 9)[0]
+    assert records.cancel(request_id, 9)[0] == "lost"
     finish(records)
     job = records.get(request_id)
     assert job is not None
@@ -417,23 +418,25 @@ def test_a_batch_ends_with_its_last_job_whichever_way_it_ends(
 ) -> None:
     batch_id = new_batch_id()
     made = [Registration(manifest=manifest(batch_id=batch_id), pages=1) for _ in range(3)]
-    records.submit("acme", made, window=32)
+    records.submit("acme", made, window=32, limits=Limits())
     first, second, third = (item.manifest.request_id for item in made)
     records.cancel(second, 1)
     assert close(records, claim(records, "finish"), status=JobStatus.CANCELLED) == ""
     settle(records, claim(records))
     assert close(records, claim(records, "finish")) == ""
-    assert records.erase("acme", third, created_at=0, delay_ms=1000) == (0, batch_id)
+    assert records.erase("acme", third, created_at=0, run=1, delay_ms=1000) == (0, batch_id)
     records.erased(third)
     found = records.batch(batch_id)
     assert found is not None
-    assert found[2] == [first, second]
+    assert found.request_ids == [first, second]
 
 
 def test_a_deleted_job_leaves_only_the_note_that_it_was(records: Records, raw: redis.Redis) -> None:
     request_id = submit(records, pages=3, expires_at=99)
     runs = claim(records)
-    assert records.erase("acme", request_id, created_at=0, delay_ms=1) == (1, "")
+    for _ in range(2):
+        erased = records.erase("acme", request_id, created_at=0, run=1, delay_ms=1)
+        assert erased == (1, ""), "and is answered the same until it is over"
     check_records(raw)
     assert records.get(request_id) is None
     assert records.known([request_id]) == [True]
@@ -599,7 +602,7 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
         elif act == "erase" and jobs:
             request_id = jobs.pop(chance.randrange(len(jobs)))
             tenant = raw.hget(f"job:{request_id}", "tenant") or "a"
-            records.erase(tenant, request_id, created_at=0, delay_ms=1)
+            records.erase(tenant, request_id, created_at=0, run=1, delay_ms=1)
         check_records(raw)
     drain(records, raw)
     for request_id in jobs:
@@ -714,3 +717,72 @@ def test_a_last_attempt_among_others_counts_from_its_beginning(
     assert records.bury("gpu", max_attempts=2).lost == [(request_id, "1", "exhausted")]
     assert not records.enter(last)
     assert not raw.exists("casola:outside")
+
+
+def test_a_batch_that_is_found_again_piece_by_piece_does_not_end_before_its_last_piece(
+    records: Records, raw: redis.Redis
+) -> None:
+    batch_id = new_batch_id()
+    made = [Registration(manifest=manifest(batch_id=batch_id), pages=1) for _ in range(2)]
+    records.submit("acme", made[:1], window=32)
+    settle(records, claim(records))
+    assert close(records, claim(records, "finish")) == "", "its marker names one more"
+    records.submit("acme", made[1:], window=32)
+    records.complete_batch("acme", batch_id, 1)
+    records.complete_batch("acme", batch_id, 2)
+    settle(records, claim(records))
+    assert close(records, claim(records, "finish")) == batch_id
+
+
+def test_a_job_that_is_found_again_cancelled_only_finishes(
+    records: Records, raw: redis.Redis
+) -> None:
+    made = manifest()
+    item = Registration(manifest=made, pages=2, winners={1: "1-7"}, cancelled_at=5)
+    assert records.submit("acme", [item], window=32) == {"finish": 1}
+    assert pending(raw) == {}
+    got = claim(records, "finish")
+    assert (got.job.status, got.job.finished_at) == (JobStatus.CANCELLED, 5)
+    assert take(records) is None
+    assert close(records, got, status=JobStatus.CANCELLED) == ""
+
+
+def test_an_ended_job_comes_back_for_what_is_left_of_its_time(
+    records: Records, raw: redis.Redis
+) -> None:
+    now = int(time.time() * 1000)
+    ended = {}
+    for name, age in (("new", 10), ("old", 1000)):
+        request_id = submit(records)
+        settle(records, claim(records))
+        got = claim(records, "finish")
+        assert close(records, got) == ""
+        job = records.get(request_id)
+        assert job is not None
+        ended[name] = replace(job, finished_at=now - age * 1000)
+    raw.flushall()
+    records.restore(list(ended.values()), (), keep_seconds=100)
+    assert 80 < raw.ttl(f"job:{ended['new'].request_id}") <= 90
+    assert not raw.exists(f"job:{ended['old'].request_id}")
+    assert len(records.library("acme", 5, None)) == 2
+
+
+def test_dead_letters_of_one_moment_are_all_reached(records: Records, raw: redis.Redis) -> None:
+    ids = sorted((new_request_id() for _ in range(5)), reverse=True)
+    raw.zadd("casola:dead", dict.fromkeys(ids, 1_760_000_000_000))
+    first = records.dead(2)
+    cursor = f"{first[-1][1]}/{first[-1][0]}"
+    assert [found for found, _ in first + records.dead(9, cursor)] == ids
+    raw.zrem("casola:dead", first[-1][0])
+    assert {found for found, _ in records.dead(9, cursor)} >= set(ids[2:])
+
+
+def test_a_process_that_leaves_takes_the_names_of_its_threads_along(
+    records: Records, raw: redis.Redis
+) -> None:
+    submit(records, pages=2)
+    records.pulse("host:1:a", ["engine:pp-ocrv6"])
+    for owner in ("host:1:a:7", "host:10:a:7"):
+        claim(records, owner=owner)
+    records.pulse("host:1:a", [])
+    assert records.owners() == ["host:10:a:7"]

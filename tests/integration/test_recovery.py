@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from casola_ocr import recovery
-from casola_ocr.errors import EngineFailed, NotFound, StoreUnavailable
+from casola_ocr.errors import EngineFailed, Gone, NotFound, StoreUnavailable
 from casola_ocr.model import JobStatus, Lane, Manifest, Marker, new_request_id
 from casola_ocr.objects import keys
-from tests.world import PAGES_POOL, PNG, FailingEngine, World, tiff
+from tests.servers import free_ports, stop, valkey_command, wait_for_valkey
+from tests.world import PAGES_POOL, PNG, FailingEngine, World, open_world, tiff
 from workers import reconcile
 from workers.reconcile import Reconciler
 
@@ -252,8 +255,8 @@ def test_a_store_that_fails_while_ended_jobs_are_listed_leaves_none_out(world: W
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(recovery, "stored_job", fail_once)
         with pytest.raises(StoreUnavailable):
-            reconciler.tick(1000.0)
-        reconciler.tick(1001.0)
+            reconciler.repair(1000.0)
+        reconciler.repair(1001.0)
     assert {job.request_id for job in world.jobs.library("acme", 10, None)[0]} == ids
 
 
@@ -264,10 +267,158 @@ def test_records_that_are_lost_again_while_jobs_are_listed_leave_none_out(world:
     slow, other = (Reconciler(world.settings, world.service) for _ in range(2))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(recovery, "CHUNK", 1)
-        patched.setattr(reconcile, "LISTING_SECONDS", 1e-9)
-        slow.tick(1000.0)
+        patched.setattr(reconcile, "SLICE_SECONDS", 1e-9)
+        slow.repair(1000.0)
         world.wipe()
-        other.tick(1000.0)
+        other.repair(1000.0)
         for second in range(1001, 1010):
-            slow.tick(float(second))
+            slow.repair(float(second))
     assert {job.request_id for job in world.jobs.library("acme", 10, None)[0]} == ids
+
+
+# What a loss of the records in the middle of something must not change.
+
+
+def test_a_batch_found_half_again_before_a_second_wipe_is_found_whole(world: World) -> None:
+    made = world.submit(PNG, PNG, PNG)
+    batch_id = made[0].batch_id
+    world.wipe()
+    first = made[0].request_id
+    manifest = Manifest.from_json(world.store.get(keys.manifest("acme", first)))
+    item = recovery.registration(world.store, world.records, manifest, Marker(tenant="acme"))
+    world.publisher.publish(world.records.submit("acme", [item], window=32))
+    world.run()
+    assert world.jobs.get("acme", first).status is JobStatus.COMPLETED
+    assert world.inflight() == [keys.inflight(batch_id)]
+    assert len(world.jobs.batch("acme", batch_id).jobs) == 3, "the marker knows the others"
+    world.wipe()
+    world.recover()
+    world.run()
+    world.recover()
+    assert {job.status for job in world.jobs.batch("acme", batch_id).jobs} == {JobStatus.COMPLETED}
+    assert world.inflight() == []
+
+
+def test_records_that_are_lost_while_a_job_is_finished_leave_no_wrong_result(world: World) -> None:
+    request_id = world.submit_one(tiff(2))
+    world.work().run("prepare")
+    world.work().run(PAGES_POOL)
+    page_states = world.records.page_states
+
+    def lost_meanwhile(name: str) -> dict[int, str]:
+        world.records.page_states = page_states
+        world.wipe()
+        return page_states(name)
+
+    world.records.page_states = lost_meanwhile
+    world.work().run(PAGES_POOL)
+    assert world.jobs.get("acme", request_id).status is JobStatus.QUEUED
+    world.recover()
+    world.settle()
+    assert world.result(request_id)["text"] == "hello\fhello"
+
+
+def test_a_cancelled_job_whose_only_page_was_just_read_stays_cancelled(world: World) -> None:
+    request_id = world.submit_one()
+    claim = world.records.take(PAGES_POOL, "w", lease_ms=20_000, max_attempts=3).claim
+    assert claim is not None
+    result = keys.page_result("acme", request_id, 1, f"1-{claim.fence}")
+    world.store.put(result, b'{"error":null,"text":"hello","words":1,"confidence":0.9,"page":1}')
+    world.jobs.cancel("acme", request_id)
+    world.wipe()
+    world.recover()
+    world.run()
+    job = world.jobs.get("acme", request_id)
+    assert (job.status, job.pages.done) == (JobStatus.CANCELLED, 1)
+    assert world.inflight() == []
+
+
+def test_a_job_can_be_cancelled_before_it_is_found_again(world: World) -> None:
+    single, batch = world.submit_one(tiff(2)), world.submit(PNG, PNG)
+    world.wipe()
+    assert world.jobs.cancel("acme", single).status is JobStatus.CANCELLED
+    cancelled = world.jobs.cancel_batch("acme", batch[0].batch_id)
+    assert {job.status for job in cancelled.jobs} == {JobStatus.CANCELLED}
+    world.recover()
+    world.settle()
+    world.recover()
+    assert world.jobs.get("acme", single).status is JobStatus.CANCELLED
+    assert world.inflight() == []
+
+
+def test_a_cancelled_retry_is_not_taken_for_what_was_before_it(world: World) -> None:
+    world.engine = FailingEngine({2: EngineFailed()})
+    request_id = world.submit_one(tiff(3))
+    world.settle()
+    world.jobs.retry("acme", request_id, "tesseract")
+    world.publisher.tokens.clear()
+    world.jobs.cancel("acme", request_id)
+    assert world.result(request_id)["status"] == "cancelled"
+    world.wipe()
+    assert world.jobs.get("acme", request_id).run == 2, "the retry was accepted"
+    world.recover()
+    world.run()
+    job = world.jobs.get("acme", request_id)
+    assert (job.status, job.run, job.engine) == (JobStatus.CANCELLED, 2, "tesseract")
+    assert world.inflight() == []
+
+
+def test_a_deletion_that_died_at_once_is_completed_although_the_job_went_on(world: World) -> None:
+    request_id = world.submit_one()
+    world.store.put(keys.deletion(request_id), Marker(tenant="acme").to_json())
+    world.run()
+    world.service.recover(thorough=False)
+    world.settle()
+    assert world.objects(request_id) == []
+    assert world.inflight() == []
+
+
+def test_a_server_that_lost_its_last_second_is_brought_in_line_with_the_store(
+    tmp_path: Path,
+) -> None:
+    """As when the machine dies under `appendfsync everysec`: the end of the log is not there."""
+    (port,) = free_ports(1)
+    command = valkey_command(tmp_path, port, "--appendfsync", "everysec", "--save", "")
+    url = f"redis://127.0.0.1:{port}/0"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for_valkey(url)
+        with open_world(url) as world:
+            world.reconcile()
+            before = [world.submit_one(tiff(2)), world.submit_one(tiff(2))]
+            world.work().run("prepare")
+            log = next((tmp_path / "appendonlydir").glob("*.incr.aof"))
+            synced = log.stat().st_size
+            # In the last second: a page is read, a job is cancelled, another comes and is read,
+            # one more comes, and one is asked to be deleted.
+            world.work().run(PAGES_POOL)
+            world.jobs.cancel("acme", before[1])
+            done, deleted = world.submit_one(), world.submit_one()
+            world.run()
+            world.jobs.delete("acme", deleted)
+            waiting = world.submit_one(tiff(2))
+            process.kill()
+            process.wait()
+            with log.open("r+b") as file:
+                file.truncate(synced)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            wait_for_valkey(url)
+            world.announce()
+            world.publisher.tokens.clear()
+            for _ in range(3):
+                world.reconcile()
+                world.settle()
+            found = {i: world.jobs.get("acme", i).status for i in (*before, done, waiting)}
+            listed = {job.request_id for job in world.jobs.library("acme", 9, None)[0]}
+            assert found == {
+                before[0]: JobStatus.COMPLETED,
+                before[1]: JobStatus.CANCELLED,
+                done: JobStatus.COMPLETED,
+                waiting: JobStatus.COMPLETED,
+            }
+            assert listed == set(found)
+            with pytest.raises(Gone):
+                world.jobs.get("acme", deleted)
+            assert world.inflight() == []
+    finally:
+        stop(process)

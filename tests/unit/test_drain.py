@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
-from casola_ocr.model import Claim
-from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 from casola_ocr.work import StepStopped
-from workers.drain import Room, Running, StoppableEngine
+from workers.drain import Room, StoppableEngine, ThreadedPulse
 
 IMAGE = Image.new("RGB", (1, 1))
 
 
-class OnePage:
-    """A pulse of which every thread sees the same page."""
-
-    def __init__(self) -> None:
-        self.page = Running(cast(Claim, None))
-
-    def running(self) -> Running:
-        return self.page
-
-
-class Held:
+class HeldRecords:
     """Records in which every claim still holds."""
 
-    def enter(self, claim: Claim) -> bool:
+    def __init__(self) -> None:
+        self.entered: list[int] = []
+
+    def enter(self, claim: Any) -> bool:
+        self.entered.append(claim.fence)
         return True
 
 
@@ -51,46 +43,45 @@ class Waiting:
         raise RuntimeError("aborted")
 
 
+def claim(fence: int = 1, attempt: int = 1) -> Any:
+    return SimpleNamespace(fence=fence, attempt=attempt)
+
+
 @pytest.fixture
-def pulse() -> Iterator[OnePage]:
-    made = OnePage()
-    yield made
-    made.page.stop.set()
+def pulse() -> ThreadedPulse:
+    settings = Settings(page_timeout_seconds=60, max_attempts=3)
+    never = SimpleNamespace(value=0.0)
+    return ThreadedPulse(settings, cast(Any, HeldRecords()), cast(Any, None), "slot", never)
 
 
-def engine(inner: Any, pulse: Any) -> StoppableEngine:
-    return StoppableEngine(
-        Settings(page_timeout_seconds=60), cast(Records, Held()), inner, pulse, Room()
-    )
+def read(pulse: ThreadedPulse, inner: Any, attempt: int = 1) -> Any:
+    with pulse.begin(claim(attempt=attempt)):
+        return StoppableEngine(inner, pulse).read(IMAGE, page=1, attempt=attempt, language="auto")
 
 
-def read(reader: StoppableEngine, attempt: int = 1) -> Any:
-    return reader.read(IMAGE, page=1, attempt=attempt, language="auto")
-
-
-def test_a_page_that_nobody_wants_any_more_is_stopped(pulse: OnePage) -> None:
-    threading.Timer(0.05, pulse.page.stop.set).start()
+def test_a_page_that_nobody_wants_any_more_is_stopped(pulse: ThreadedPulse) -> None:
+    threading.Timer(0.1, lambda: pulse._lose(claim())).start()
     with pytest.raises(StepStopped):
-        read(engine(Waiting(), pulse))
+        read(pulse, Waiting())
 
 
-def test_a_page_whose_time_is_up_is_told_from_one_that_was_cancelled(pulse: OnePage) -> None:
-    def end() -> None:
-        pulse.page.timed_out = True
-        pulse.page.stop.set()
+def test_a_page_whose_time_is_up_is_told_from_one_that_was_cancelled(pulse: ThreadedPulse) -> None:
+    def time_is_up() -> None:
+        pulse._running[1].until = 0.0
+        pulse._look()
 
-    threading.Timer(0.05, end).start()
+    threading.Timer(0.1, time_is_up).start()
     with pytest.raises(PageTimeout):
-        read(engine(Waiting(), pulse))
+        read(pulse, Waiting())
 
 
-def test_an_engines_own_error_stays_what_it_is(pulse: OnePage) -> None:
+def test_an_engines_own_error_stays_what_it_is(pulse: ThreadedPulse) -> None:
     class Failing:
         def read(self, image: Image.Image, **_: Any) -> Any:
             raise EngineFailed()
 
     with pytest.raises(EngineFailed):
-        read(engine(Failing(), pulse))
+        read(pulse, Failing())
 
 
 def test_pages_are_together_until_one_is_to_be_alone() -> None:
@@ -131,21 +122,33 @@ def test_who_waits_to_enter_can_be_stopped_and_leaves_no_trace() -> None:
             pass
 
 
-def test_the_last_attempt_is_made_alone(pulse: OnePage) -> None:
-    inner = Waiting()
-    reader = engine(inner, pulse)
+def test_the_last_attempt_is_made_alone_and_counts_from_then_on(pulse: ThreadedPulse) -> None:
+    inner, records = Waiting(), cast(HeldRecords, pulse._records)
 
     def last() -> None:
         with pytest.raises(StepStopped):
-            read(reader, attempt=3)
+            read(pulse, inner, attempt=3)
 
     thread = threading.Thread(target=last)
-    thread.start()
+    with pulse.begin(claim(fence=2)):
+        thread.start()
+        assert not inner.entered.wait(0.1)
+        assert records.entered == []
     assert inner.entered.wait(5)
-    with pytest.raises(StepStopped):
-        stopped = threading.Event()
-        stopped.set()
-        with reader._room.enter(alone=False, stop=stopped):
-            pass
-    pulse.page.stop.set()
+    assert records.entered == [1]
+    pulse._lose(claim())
     thread.join(5)
+
+
+def test_many_threads_hold_and_let_go_of_their_claims(pulse: ThreadedPulse) -> None:
+    def hold(first: int) -> None:
+        for fence in range(first, first + 500):
+            with pulse.hold(claim(fence)):
+                pass
+
+    threads = [threading.Thread(target=hold, args=(n * 1000,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert pulse._claims == {}

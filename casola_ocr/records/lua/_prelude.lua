@@ -19,7 +19,8 @@
 --   job:{id}:again         list    pages to be taken again, before `next`
 --   ev:{id}                stream  events of the job; the last one has type=finished
 --   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
---   batch:{id}             hash    tenant created open (jobs that are not terminal)
+--   batch:{id}             hash    tenant created open (jobs that are not terminal) members (jobs that were
+--                                  registered) whole (1 once these are all that were submitted)
 --   batch:{id}:jobs        list    request IDs in the order of submission
 --   wait:{pool}:{lane}     list    tenants that have work there, the next one first; pools are
 --                                  pages.{engine}, prepare and finish; a token in the Celery queue
@@ -41,8 +42,8 @@
 --   casola:slots           zset    worker child -> ms when it was last seen
 --   casola:slot_caps       hash    worker child -> what it can do, comma separated
 --   casola:epoch           string  schema version; does not exist after the records were wiped
---   casola:listing         string  a random name of these records
---   casola:listed          string  the same once every ended job is in its library again
+--   casola:name            string  a random name of these records
+--   casola:listed          string  the same and the server's run, once every ended job is in its library
 --   idem:{id}              string  nonce of the request that is submitting this job now
 
 --- Tokens that may lie in one queue: each take that leaves work behind adds the next one.
@@ -323,6 +324,17 @@ local function lose(id, step, run, max_attempts, now, wakes)
   end
   offer(id, step, attempts, wakes, true)
   return 'lost'
+end
+
+--- The batch if its last job has ended, or ''. Its marker may go then: no job is still to be found.
+local function ended_batch(batch, keep_seconds)
+  if batch == '' then return '' end
+  local f = redis.call('HMGET', 'batch:' .. batch, 'open', 'whole')
+  if tonumber(f[1] or '0') > 0 then return '' end
+  for _, key in ipairs({ 'batch:' .. batch, 'batch:' .. batch .. ':jobs' }) do
+    redis.call('EXPIRE', key, keep_seconds)
+  end
+  return f[2] == '1' and batch or ''
 end
 
 --- Take a job out of everything that waits, runs or is owed; its terminal pages stay.

@@ -1,14 +1,15 @@
 -- Stop a job: nothing of it waits or runs any more; finishing keeps what was read.
 --   ARGV     id, finished_ms
 --   returns  {'ok', tokens} | {'again', {}} cancelled before and not yet kept
---            {'lost'} it ended, or is about to
+--            {'lost'} it ended, or is about to | {'unknown'} there is no record
 local id, wakes = ARGV[1], {}
 local state = redis.call('HGET', 'job:' .. id, 'state')
 if state == 'cancelled' and redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 1 then
   return { 'again', {} }
 end
 -- With `finish` due every page is terminal: completing has won.
-if not state or is_terminal(state) or redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 1 then
+if not state then return { 'unknown' } end
+if is_terminal(state) or redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 1 then
   return { 'lost' }
 end
 halt(id)

@@ -23,5 +23,4 @@ for i, field in ipairs({ 'words', 'confidence', 'error', 'detail' }) do
   if ARGV[4 + i] ~= '' then redis.call('HSET', key, field, ARGV[4 + i]) end
 end
 for _, name in ipairs({ key, pages, 'ev:' .. id }) do redis.call('EXPIRE', name, ARGV[9]) end
-local ended = f[3] ~= '' and tonumber(redis.call('HGET', 'batch:' .. f[3], 'open') or '0') <= 0
-return { 'ok', ended and f[3] or '' }
+return { 'ok', ended_batch(f[3], ARGV[9]) }

@@ -11,4 +11,5 @@ elseif state and string.sub(state, 1, 1) ~= 'w' then
 end
 redis.call('ZREM', 'casola:due', id .. '/erase')
 redis.call('DEL', pages)
+redis.call('HDEL', 'job:' .. id, 'run', 'claims', 'ended')
 return 1

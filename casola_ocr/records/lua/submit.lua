@@ -1,8 +1,11 @@
 -- Accept jobs of one tenant: all or none. Again with the same IDs changes nothing (a retry, a
 -- recovery), except for a job that ended and is to run once more (`run` is one more than before).
---   ARGV[1]  JSON: {tenant, jobs: [{id, batch, first, run, pages, bytes, expires, nonce, dead, fields: {…},
---                   winners: {page: "a-f"}}], limits: {total_pages, …} or nothing: admit all}
---            first: 'prepare', 'page', or '' for a job that ended and is only to be listed
+--   ARGV[1]  JSON: {tenant, jobs: [{id, batch, first, run, pages, bytes, expires, nonce, dead, cancelled,
+--                   ttl, fields: {…}, winners: {page: "a-f"}}], limits: {total_pages, …} or nothing: admit
+--                   all, whole: {batch, members} once every job of a batch is registered}
+--            first: 'prepare', 'page', or '' for a job that ended and is only to be listed; such a one
+--            keeps its record for `ttl` seconds, 0 = it is in its library and nothing else
+--            cancelled: ms at which it was cancelled, 0 = not: then it only finishes
 --   returns  {'ok', tokens} | {'busy', …} as admit() | {'replay'} another request submits it now
 local a = cjson.decode(ARGV[1])
 local now, wakes, tenant = now_ms(), {}, a.tenant
@@ -21,43 +24,80 @@ end
 local busy = #new > 0 and a.limits and admit(tenant, pages, bytes, a.limits, now)
 if busy then return busy end
 
-for _, job in ipairs(new) do
-  local key, batch = 'job:' .. job.id, job.batch
-  local listed = redis.call('EXISTS', key) == 1
-  redis.call('ZREM', 'casola:dead', job.id)
-  redis.call('DEL', key, key .. ':pages', key .. ':again', 'idem:' .. job.id)
-  local flat = { 'tenant', tenant, 'batch', batch, 'run', job.run }
+local function write_record(job)
+  local key = 'job:' .. job.id
+  local flat = { 'tenant', tenant, 'batch', job.batch, 'run', job.run }
   for field, value in pairs(job.fields) do
     flat[#flat + 1] = field
     flat[#flat + 1] = value
   end
   redis.call('HSET', key, unpack(flat))
+  if job.first == '' then redis.call('EXPIRE', key, job.ttl) end
+end
+
+local function add_to_batch(job, listed, open)
+  local batch, jobs = 'batch:' .. job.batch, 'batch:' .. job.batch .. ':jobs'
+  redis.call('HSETNX', batch, 'tenant', tenant)
+  redis.call('HSETNX', batch, 'created', job.fields.created)
+  if not listed then
+    -- Its record may have gone before the batch did.
+    if job.first == '' then redis.call('LREM', jobs, 0, job.id) end
+    redis.call('RPUSH', jobs, job.id)
+    redis.call('HINCRBY', batch, 'members', 1)
+  end
+  if open then redis.call('HINCRBY', batch, 'open', 1) end
+  for _, key in ipairs({ batch, jobs }) do
+    if tonumber(redis.call('HGET', batch, 'open') or '0') > 0 then
+      redis.call('PERSIST', key)
+    elseif job.first == '' then
+      redis.call('EXPIRE', key, job.ttl)
+    end
+  end
+end
+
+--- The job's pages that were read stay read; the rest may be taken.
+local function begin_work(job, listed)
+  local key, done = 'job:' .. job.id, 0
+  redis.call('HSET', key, 'failed', 0, 'owed', 0, 'owed_bytes', 0)
+  for page, winner in pairs(job.winners) do
+    redis.call('HSET', key .. ':pages', page, 'd:' .. winner)
+    done = done + 1
+  end
+  redis.call('HSET', key, 'done', done)
+  if listed then redis.call('DEL', 'ev:' .. job.id) end
+  event(job.id, 'type', 'queued')
+  if job.cancelled > 0 then
+    redis.call('HDEL', key, 'ready', 'window', 'owed', 'owed_bytes')
+    redis.call('HSET', key, 'state', 'cancelled', 'finished', int(job.cancelled))
+    event(job.id, 'type', 'finished', 'status', 'cancelled')
+    return offer(job.id, 'finish', 0, wakes)
+  end
+  redis.call('HSET', key, 'next', 1, 'avail', 0)
+  owe(job.id, tenant, job.pages, job.bytes)
+  if job.first == 'prepare' then return offer(job.id, 'prepare', 0, wakes) end
+  offer_pages(job.id, tonumber(job.fields.total) - done, wakes)
+  finish_if_ended(job.id, wakes)
+end
+
+for _, job in ipairs(new) do
+  local key = 'job:' .. job.id
+  local listed, running = redis.call('EXISTS', key) == 1, job.first ~= ''
+  redis.call('ZREM', 'casola:dead', job.id)
+  redis.call('DEL', key, key .. ':pages', key .. ':again', 'idem:' .. job.id)
   redis.call('ZADD', 'lib:' .. tenant, 0, string.format('%013.0f/%s', tonumber(job.fields.created), job.id))
   if job.dead then redis.call('ZADD', 'casola:dead', job.fields.finished, job.id) end
   if job.expires > 0 then redis.call('ZADD', 'casola:expiry', job.expires, tenant .. '/' .. job.id) end
-  if batch ~= '' then
-    redis.call('HSETNX', 'batch:' .. batch, 'tenant', tenant)
-    redis.call('HSETNX', 'batch:' .. batch, 'created', job.fields.created)
-    if not listed then redis.call('RPUSH', 'batch:' .. batch .. ':jobs', job.id) end
-    if job.first ~= '' then redis.call('HINCRBY', 'batch:' .. batch, 'open', 1) end
+  if running or job.ttl > 0 then
+    write_record(job)
+    if job.batch ~= '' then add_to_batch(job, listed, running and job.cancelled == 0) end
   end
-  if job.first ~= '' then
-    redis.call('HSET', key, 'failed', 0, 'done', 0, 'next', 1, 'owed', 0, 'owed_bytes', 0, 'avail', 0)
-    local done = 0
-    for page, winner in pairs(job.winners) do
-      redis.call('HSET', key .. ':pages', page, 'd:' .. winner)
-      done = done + 1
-    end
-    redis.call('HSET', key, 'done', done)
-    owe(job.id, tenant, job.pages, job.bytes)
-    if listed then redis.call('DEL', 'ev:' .. job.id) end
-    event(job.id, 'type', 'queued')
-    if job.first == 'prepare' then
-      offer(job.id, 'prepare', 0, wakes)
-    else
-      offer_pages(job.id, tonumber(job.fields.total) - done, wakes)
-      finish_if_ended(job.id, wakes)
-    end
+  if running then begin_work(job, listed) end
+end
+if a.whole then
+  local batch = 'batch:' .. a.whole.batch
+  -- Fewer when the records were lost in between.
+  if redis.call('HGET', batch, 'members') == tostring(a.whole.members) then
+    redis.call('HSET', batch, 'whole', 1)
   end
 end
 return { 'ok', tokens(wakes) }
