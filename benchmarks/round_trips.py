@@ -10,7 +10,7 @@ workers run, the engine is scripted, and the store is `MemoryStore` behind a wra
   - trips: packets sent, from a count around redis-py's one method that sends; a pipeline is one.
   - put, get, exists, list, delete: calls of the store; `delete` counts keys, each of which is a
     request on a store that has no bulk deletion. `stream` counts as get, `folders` as list.
-  - tokens: Celery messages; what one of them costs is measured at the end, published by the real
+  - hints: Celery messages; what one of them costs is measured at the end, published by the real
     `CeleryPublisher` and consumed and acknowledged through kombu, as a worker does, in commands of
     Valkey.
 There are no heartbeats and no reconciler here. What they add in the background is measured from
@@ -43,7 +43,7 @@ from tests.world import PAGES_POOL, PNG, POOLS, ListPublisher, World, tiff
 from workers.reconcile import Reconciler
 
 STORE_CALLS = ("put", "get", "exists", "list", "delete")
-TOKENS = 20
+HINTS = 20
 
 
 @dataclass
@@ -98,8 +98,8 @@ class CountingStore:
         self._inner.check()
 
 
-class Tokens(ListPublisher):
-    """Keeps the tokens in the queues' own lists: how long they are decides about further ones."""
+class Hints(ListPublisher):
+    """Keeps the hints in the queues' own lists: how long they are decides about further ones."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -112,22 +112,22 @@ class Tokens(ListPublisher):
         for pool, count in wakes.items():
             self.published += count
             with uncounted():
-                self.raw.lpush(pool, *["token"] * count)
+                self.raw.lpush(pool, *["hint"] * count)
 
     def pop(self, pool: str) -> bool:
-        """Take a token out of a queue, as a worker does."""
-        if not self.tokens[pool]:
+        """Take a hint out of a queue, as a worker does."""
+        if not self.hints[pool]:
             return False
-        self.tokens[pool] -= 1
+        self.hints[pool] -= 1
         with uncounted():
             self.raw.rpop(pool)
         return True
 
 
 class Meter:
-    """Counts around a call: commands, packets, calls of the store, tokens."""
+    """Counts around a call: commands, packets, calls of the store, hints."""
 
-    def __init__(self, url: str, store: CountingStore, publisher: Tokens):
+    def __init__(self, url: str, store: CountingStore, publisher: Hints):
         self._store = store
         self._publisher = publisher
         self._raw = redis.Redis.from_url(url, decode_responses=True)
@@ -142,7 +142,7 @@ class Meter:
 
     def count(self, row: Row, call: Callable[[], Any]) -> Any:
         """Add what the call costs to the row."""
-        calls, tokens = self._store.calls.copy(), self._publisher.published
+        calls, hints = self._store.calls.copy(), self._publisher.published
         scripts = self._scripts()
         self._read_to_mark()
         with counted_packets() as packets:
@@ -153,7 +153,7 @@ class Meter:
         row.commands += commands
         row.counts["commands"] += commands.total()
         row.counts["trips"] += packets[0]
-        row.counts["tokens"] += self._publisher.published - tokens
+        row.counts["hints"] += self._publisher.published - hints
         row.counts.update(self._store.calls - calls)
         return answer
 
@@ -216,7 +216,7 @@ def uncounted() -> Iterator[None]:
 @contextmanager
 def open_world(url: str) -> Iterator[tuple[World, Meter]]:
     settings = Settings(redis_url=url)
-    store, publisher = CountingStore(MemoryStore()), Tokens(url)
+    store, publisher = CountingStore(MemoryStore()), Hints(url)
     service = Service.open(settings, publisher, store)
     raw = redis.Redis.from_url(url, decode_responses=True)
     engine = ScriptedEngine(text="hello")
@@ -256,11 +256,11 @@ def warm_up(world: World) -> None:
 
 
 def follow(world: World, count: Callable[[str, Callable[[], Any]], Any] | None = None) -> None:
-    """Let the pools take turns, as their workers run side by side, until no token is left.
+    """Let the pools take turns, as their workers run side by side, until no hint is left.
 
     `count` is asked to make each call, with the pool's name, or ``empty`` where nothing waits.
     """
-    work, publisher = world.work(), cast(Tokens, world.publisher)
+    work, publisher = world.work(), cast(Hints, world.publisher)
     found = True
     while found:
         found = False
@@ -286,7 +286,7 @@ def life(
         "prepare": Row(f"{name}: prepare", jobs, pages),
         PAGES_POOL: Row(f"{name}: read", jobs, pages),
         "finish": Row(f"{name}: finish", jobs, pages),
-        "empty": Row(f"{name}: tokens too many", jobs, pages),
+        "empty": Row(f"{name}: hints too many", jobs, pages),
     }
     follow(world, lambda pool, run: meter.count(rows[pool], run))
     total = Row(f"{name}: all", jobs, pages)
@@ -371,16 +371,16 @@ def background(world: World, meter: Meter) -> Iterator[Row]:
     follow(world)
 
 
-def celery_tokens(url: str, meter: Meter) -> Iterator[Row]:
-    """Publish, consume and acknowledge tokens; warm, so that connections are not counted."""
+def celery_hints(url: str, meter: Meter) -> Iterator[Row]:
+    """Publish, consume and acknowledge hints; warm, so that connections are not counted."""
     app = Celery("benchmark")
     app.conf.update(celery_settings(url))
     publisher = CeleryPublisher(app)
-    publish, consume = Row("a token: publish", 0, 0), Row("a token: consume", 0, 0)
+    publish, consume = Row("a hint: publish", 0, 0), Row("a hint: consume", 0, 0)
     taken: list[Any] = []
     options = celery_settings(url)["broker_transport_options"]
     with Broker(url, transport_options=options) as broker:
-        queue = Queue("bench")
+        queue = Queue("bench", no_ack=True)
         with Consumer(
             broker, [queue], callbacks=[lambda _, message: taken.append(message)]
         ) as eater:
@@ -394,24 +394,24 @@ def celery_tokens(url: str, meter: Meter) -> Iterator[Row]:
             publisher.publish({"bench": 2})
             eat()
             eat()
-            for _ in range(TOKENS):
+            for _ in range(HINTS):
                 meter.count(publish, lambda: publisher.publish({"bench": 1}))
                 meter.count(consume, eat)
     app.close()
     for row in (publish, consume):
         row.counts = Counter({name: n for name, n in row.counts.items() if n})
-        row.jobs = TOKENS
+        row.jobs = HINTS
         yield row
 
 
 def show(rows: list[Row], title: str, per: bool) -> None:
-    columns = ["what", "commands", "trips", *STORE_CALLS, "tokens"]
+    columns = ["what", "commands", "trips", *STORE_CALLS, "hints"]
     if per:
         columns += ["commands/page", "trips/page", "store/page"]
     columns.append("commands by name")
     table = figures_table(title, columns)
     for row in rows:
-        cells = [str(row.counts[name]) for name in ("commands", "trips", *STORE_CALLS, "tokens")]
+        cells = [str(row.counts[name]) for name in ("commands", "trips", *STORE_CALLS, "hints")]
         if per:
             store = sum(row.counts[name] for name in STORE_CALLS)
             cells += [
@@ -426,13 +426,13 @@ def by_name(row: Row) -> str:
     return " ".join(f"{name}×{n}" for name, n in row.commands.most_common())
 
 
-def show_tokens(rows: list[Row]) -> None:
+def show_hints(rows: list[Row]) -> None:
     table = figures_table(
-        f"one Celery message, mean of {TOKENS}", ["what", "commands", "trips", "commands by name"]
+        f"one Celery message, mean of {HINTS}", ["what", "commands", "trips", "commands by name"]
     )
     for row in rows:
-        names = " ".join(f"{name}×{n / TOKENS:g}" for name, n in row.commands.most_common())
-        commands, trips = row.counts["commands"] / TOKENS, row.counts["trips"] / TOKENS
+        names = " ".join(f"{name}×{n / HINTS:g}" for name, n in row.commands.most_common())
+        commands, trips = row.counts["commands"] / HINTS, row.counts["trips"] / HINTS
         table.add_row(row.name, f"{commands:.2f}", f"{trips:.2f}", names)
     console.print(table)
 
@@ -450,19 +450,19 @@ def main() -> None:
         batch, _ = life(world, meter, f"{chosen.pages} PNGs", [PNG] * chosen.pages, chosen.pages)
         verbs = [*client_verbs(world, meter, ids[0], ["page"] * chosen.pages)]
         clock = [*background(world, meter)]
-        tokens = [*celery_tokens(url, meter)]
+        hints = [*celery_hints(url, meter)]
     lives = [*single, *frames, *batch]
     show(lives, "a job's life", per=True)
     show(verbs, "what a client asks", per=False)
     show(clock, "in the background", per=False)
-    show_tokens(tokens)
+    show_hints(hints)
     write_report(
         chosen.report,
         {
             "lives": [figures(row) for row in lives],
             "verbs": [figures(row) for row in verbs],
             "background": [figures(row) for row in clock],
-            "tokens": {"measured": TOKENS, "rows": [figures(row) for row in tokens]},
+            "hints": {"measured": HINTS, "rows": [figures(row) for row in hints]},
         },
     )
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -27,11 +28,19 @@ from benchmarks.common import figures_table
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from tests.chaos import marker
-from tests.chaos.cluster import API, VALKEY, Cluster, free_ports, specs, wait_until_ready
+from tests.chaos.cluster import (
+    API,
+    VALKEY,
+    Cluster,
+    Spec,
+    free_ports,
+    specs,
+    wait_until_ready,
+)
 from tests.chaos.marker import Marker
 
 #: As `casola-ocr serve` runs them; the cluster of the chaos tests has more.
-NAMES = (VALKEY, "api-1", "pages-1", "prepare-1", "reconciler-1")
+NAMES = (VALKEY, "api-1", "prepare-1", "reconciler-1")
 TERMINAL = ("completed", "failed", "cancelled")
 MIB = 1024 * 1024
 #: What to look for in logs, as JSON lines or as Python prints it.
@@ -66,11 +75,15 @@ class Running:
 
 @contextmanager
 def running_service(
-    tenants: Sequence[str], children: int, settings: Mapping[str, str] | None = None
+    tenants: Sequence[str],
+    children: int,
+    settings: Mapping[str, str] | None = None,
+    worker: Literal["prefork", "threads", "pp-ocrv6"] = "prefork",
 ) -> Iterator[Running]:
     """Start everything in a folder of its own and end it again, whatever happens.
 
-    Each tenant gets a token before the API first asks whether there is any.
+    Each tenant gets a token before the API first asks whether there is any. The pages worker runs
+    the marker engine in one of the two pools, or the real one.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-service-")))
@@ -92,7 +105,12 @@ def running_service(
         for name in tenants:
             service.tenants.create(name)
             tokens[name], _ = service.tokens.create(name)
-        made = [spec for spec in specs(folder, ports, environment, {}) if spec.name in NAMES]
+        pages = "threads-1" if worker == "threads" else "pages-1"
+        made = [
+            spec for spec in specs(folder, ports, environment, {}) if spec.name in (*NAMES, pages)
+        ]
+        if worker == "pp-ocrv6":
+            made = [_real(spec) if spec.name == pages else spec for spec in made]
         cluster = Cluster(made, folder / "logs")
         stack.callback(cluster.close)
         url = f"http://127.0.0.1:{ports[1]}"
@@ -100,6 +118,12 @@ def running_service(
         raw = redis.Redis.from_url(redis_url, decode_responses=True)
         stack.callback(raw.close)
         yield Running(url, folder, cluster, service, raw, tokens)
+
+
+def _real(spec: Spec) -> Spec:
+    """The same worker as anybody starts it."""
+    command = [sys.executable, "-P", "-m", "casola_ocr.cli", "worker", "--role", "pages"]
+    return replace(spec, command=command)
 
 
 def png(document: int, milliseconds: int) -> bytes:
@@ -167,7 +191,7 @@ class Sampler:
 
     def _look(self) -> None:
         resident = {}
-        for name in NAMES:
+        for name in self.running.cluster.names():
             leader = self.running.cluster.leader(name)
             for process in self.running.cluster.family(name):
                 try:

@@ -1,4 +1,4 @@
-"""Tokens: a Celery message says only that something waits in a pool; the record says what.
+"""Hints: a Celery message says only that something waits in a pool; the record says what.
 
 This module knows queues and names but no Celery: the API and the workers hand in their own Celery
 application, so that the API can publish without importing the workers.
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-#: Pools of steps; each is also the name of the Celery queue in which its tokens lie.
+#: Pools of steps; each is also the name of the Celery queue in which its hints lie.
 PREPARE_POOL = "prepare"
 FINISH_POOL = "finish"
 
@@ -31,11 +31,8 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "broker_url": redis_url,
         "result_backend": None,
         "task_ignore_result": True,
-        "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
@@ -44,9 +41,6 @@ def celery_settings(redis_url: str) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
         "broker_transport_options": {
-            "visibility_timeout": 900,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
@@ -63,7 +57,7 @@ class CeleryApp(Protocol):
 
 
 class Publisher(Protocol):
-    """Publishes tokens. Never raises: what could not be published, the reconciler will."""
+    """Publishes hints. Never raises: what could not be published, the reconciler will."""
 
     def publish(self, wakes: Mapping[str, int]) -> None: ...
 
@@ -76,13 +70,13 @@ class CeleryPublisher:
 
     def publish(self, wakes: Mapping[str, int]) -> None:
         """Tell the workers of each pool that so many steps wait there."""
-        for pool, tokens in wakes.items():
-            for _ in range(tokens):
+        for pool, hints in wakes.items():
+            for _ in range(hints):
                 try:
                     self._app.send_task(TASK_WORK, args=[pool], queue=pool, retry=False)
                 except Exception as error:  # noqa: BLE001 - kombu raises its transport's own types
                     log.warning(
-                        "a token was not published; the reconciler will do it",
+                        "a hint was not published; the reconciler will do it",
                         action="publish_failed",
                         pool=pool,
                         reason=type(error).__name__,

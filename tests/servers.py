@@ -79,6 +79,23 @@ def wait_for_valkey(url: str) -> None:
                 time.sleep(0.05)
 
 
+class ValkeyServer:
+    """A Valkey of a test's own, that can be stopped and started again."""
+
+    def __init__(self, folder: Path):
+        (port,) = free_ports(1)
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = valkey_command(folder, port)
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_for_valkey(self.url)
+
+    def stop(self) -> None:
+        stop(self._process)
+
+
 def start_s3(folder: Path, options: Sequence[str] = ()) -> tuple[S3Server, subprocess.Popen[bytes]]:
     """Start SeaweedFS with its data in `folder` and make the bucket.
 

@@ -1,4 +1,4 @@
-"""A service without processes, for tests: real records, a store in memory, tokens in a list."""
+"""A service without processes, for tests: real records, a store in memory, hints in a list."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ POOLS = (PREPARE_POOL, PAGES_POOL, FINISH_POOL)
 
 
 class ListPublisher:
-    """Counts tokens; `lose` drops them, as Celery on Redis may."""
+    """Counts hints; `lose` drops them, as Celery on Redis may."""
 
     def __init__(self) -> None:
-        self.tokens: Counter[str] = Counter()
+        self.hints: Counter[str] = Counter()
         self.lose = False
         self._lock = threading.Lock()
 
     def publish(self, wakes: Mapping[str, int]) -> None:
         if not self.lose:
             with self._lock:
-                self.tokens.update(wakes)
+                self.hints.update(wakes)
 
 
 class OpenGuard:
@@ -91,12 +91,12 @@ class World:
         )  # fmt: skip
 
     def run(self) -> None:
-        """Follow every token, as workers do."""
+        """Follow every hint, as workers do."""
         work = self.work()
-        while self.publisher.tokens:
-            pool, left = self.publisher.tokens.popitem()
+        while self.publisher.hints:
+            pool, left = self.publisher.hints.popitem()
             if left > 1:
-                self.publisher.tokens[pool] = left - 1
+                self.publisher.hints[pool] = left - 1
             work.run(pool)
 
     def sweep(self) -> None:
@@ -137,7 +137,7 @@ class World:
     def wipe(self) -> None:
         """Lose all of Redis, but not the workers."""
         self.raw.flushall()
-        self.publisher.tokens.clear()
+        self.publisher.hints.clear()
         self.announce()
 
     def announce(self) -> None:

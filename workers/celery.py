@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import Celery
+from kombu.entity import Queue
 
 from casola_ocr.publisher import celery_settings
 from casola_ocr.settings import Settings
@@ -18,9 +19,13 @@ def make_app(settings: Settings, queues: list[str]) -> Celery:
     app = Celery("casola-workers")
     app.conf.update(celery_settings(settings.redis_url.get_secret_value()))
     app.conf.update(
-        task_queues=None,
-        task_create_missing_queues=True,
+        # Hints are not acknowledged: an acknowledgement that fails, as while Valkey restarts, holds
+        # its place in the prefetch window for ever, and a worker with none left goes silent.
+        task_queues=[Queue(name, no_ack=True) for name in queues],  # type: ignore[no-untyped-call]
         task_default_queue=queues[0],
+        # Instead one hint is taken for each idle child.
+        worker_prefetch_multiplier=0,
+        worker_disable_prefetch=True,
         worker_proc_alive_timeout=CHILD_START_SECONDS,
         worker_max_memory_per_child=CHILD_MEMORY_KIB,
         # The soft limit becomes a page's PageTimeout; the hard one kills a child stuck in C.

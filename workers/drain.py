@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -94,8 +94,9 @@ class ThreadedPulse(Pulse):
         publisher: Publisher,
         slot: str,
         deadline: Deadline,
+        pools: Sequence[str],
     ):
-        super().__init__(settings, records, publisher, slot, deadline)
+        super().__init__(settings, records, publisher, slot, deadline, pools)
         self._max_attempts = settings.max_attempts
         self._page_seconds = settings.page_timeout_seconds
         self._room = Room()

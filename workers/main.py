@@ -55,7 +55,7 @@ def run_worker(settings: Settings, role: str) -> None:
     tasks.register(app, process)
     # Shared with the children, which are forked from here.
     deadline = multiprocessing.Value("d", 0.0, lock=False)
-    arguments = (settings, app, engines, deadline, uuid4().hex[:8])
+    arguments = (settings, app, engines, deadline, uuid4().hex[:8], queues)
 
     def start(**_: object) -> None:
         try:

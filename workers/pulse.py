@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 #: Unused by Celery, whose soft time limit is SIGUSR1.
 _SIGNAL = signal.SIGUSR2
+#: An idle process gets the next hint within a second or two.
+UNFED_SECONDS = 30.0
 
 
 class Deadline(Protocol):
@@ -46,8 +48,12 @@ class Pulse:
         publisher: Publisher,
         slot: str,
         deadline: Deadline,
+        pools: Sequence[str],
     ):
         self.deadline = deadline
+        self._pools = pools
+        #: Since when hints have been waiting for this idle process; 0 = they are not.
+        self._unfed_since = 0.0
         self._records = records
         self._publisher = publisher
         self._slot = slot
@@ -106,11 +112,31 @@ class Pulse:
                 self._announce()
             self._check()
 
+    def fed(self) -> None:
+        """A hint arrived."""
+        self._unfed_since = 0.0
+
     def _announce(self) -> None:
         try:
             self._records.pulse(self._slot, self._capabilities)
+            self._check_feeding()
         except RecordsUnavailable:
             log.warning("no heartbeat: the records are not available", action="pulse_lost")
+
+    def _check_feeding(self) -> None:
+        """End a worker to which Celery brings nothing although its queues hold something."""
+        now = time.monotonic()
+        if self._claims or self.deadline.value or not self._records.hints(self._pools):
+            self._unfed_since = 0.0
+        elif not self._unfed_since:
+            self._unfed_since = now
+        elif now - self._unfed_since > UNFED_SECONDS:
+            log.error("no hint arrives although there are some", action="worker_unfed")
+            self._end()
+
+    def _end(self) -> None:
+        """End this worker at once; it is started again."""
+        os._exit(1)
 
     def _check(self) -> None:
         claims = list(self._claims.values())
@@ -148,8 +174,9 @@ class ForkedPulse(Pulse):
         publisher: Publisher,
         slot: str,
         deadline: Deadline,
+        pools: Sequence[str],
     ):
-        super().__init__(settings, records, publisher, slot, deadline)
+        super().__init__(settings, records, publisher, slot, deadline, pools)
         self._parent = os.getppid()
         #: Fence of the claim whose loss may interrupt the main thread now, and of the one that was
         #: lost; 0 = none.
@@ -180,6 +207,10 @@ class ForkedPulse(Pulse):
         self._lost = claim.fence
         if self._armed == claim.fence:
             os.kill(os.getpid(), _SIGNAL)
+
+    def _end(self) -> None:
+        os.kill(self._parent, signal.SIGKILL)
+        super()._end()
 
     def _look(self) -> None:
         if os.getppid() != self._parent:

@@ -1,4 +1,4 @@
-"""The one task: a token says that something waits in a pool; take it and do it.
+"""The one task: a hint says that something waits in a pool; take it and do it.
 
 What a process needs is made once: after the fork in a prefork child, before the threads in a
 worker of the threads pool.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -94,17 +94,19 @@ class ForkedWorker:
         engine_names: tuple[str, ...],
         deadline: Deadline,
         worker: str,
+        pools: Sequence[str],
     ):
         publisher = CeleryPublisher(app)
         service = Service.open(settings, publisher)
         owner = Owner(worker)
         bury_dead(owner, service.records, publisher, settings.max_attempts)
-        self._pulse = ForkedPulse(settings, service.records, publisher, owner.name, deadline)
+        self._pulse = ForkedPulse(settings, service.records, publisher, owner.name, deadline, pools)
         engines = {name: TimedEngine(_proven(name, settings)) for name in engine_names}
         self._work = _work(settings, service, owner.name, self._pulse, engines)
         self._pulse.start(_capabilities(engines))
 
     def run(self, pool: str) -> None:
+        self._pulse.fed()
         if not self._pulse.deadline.value:
             self._work.run(pool)
 
@@ -122,11 +124,12 @@ class ThreadedWorker:
         engine_names: tuple[str, ...],
         deadline: Deadline,
         worker: str,
+        pools: Sequence[str],
     ):
         service = Service.open(settings, CeleryPublisher(app))
         owner = Owner(worker).name
         self._pulse = pulse = ThreadedPulse(
-            settings, service.records, service.publisher, owner, deadline
+            settings, service.records, service.publisher, owner, deadline, pools
         )
         engines = {
             name: StoppableEngine(cast(ThreadedEngine, _proven(name, settings)), pulse)
@@ -139,6 +142,7 @@ class ThreadedWorker:
         pulse.start(_capabilities(engines))
 
     def run(self, pool: str) -> None:
+        self._pulse.fed()
         if self._pulse.deadline.value:
             return
         if not hasattr(self._own, "work"):

@@ -26,7 +26,7 @@ RESERVED_MS = 20_000
 #: How long the record remembers by itself that a job was deleted; the store remembers longer.
 DELETED_SECONDS = 86_400
 
-#: Pool → tokens to publish for it.
+#: Pool → hints to publish for it.
 Wakes = Mapping[str, int]
 
 
@@ -295,7 +295,7 @@ class Records:
         self._run("forget", request_id)
 
     def sweep(self, *, max_attempts: int, limit: int = 500) -> Swept:
-        """Give back what nobody works on, and find what has no token or has expired."""
+        """Give back what nobody works on, and find what has no hint or has expired."""
         lost, wakes, expired = self._run("sweep", limit, max_attempts)
         return Swept(
             lost=_lost(lost),
@@ -317,6 +317,14 @@ class Records:
     def pulse(self, slot: str, capabilities: Sequence[str]) -> None:
         """Say that this worker child lives; no capability means that it leaves."""
         self._run("pulse", slot, ",".join(capabilities), LIVE_MS)
+
+    def hints(self, pools: Sequence[str]) -> int:
+        """How many hints lie in the queues of these pools."""
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for pool in pools:
+                pipeline.llen(pool)
+            return sum(pipeline.execute())
 
     def capabilities(self) -> set[str]:
         """What the live workers can do: ``engine:NAME``, ``prepare``, ``reconcile``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -18,7 +17,7 @@ from api.app import create_app
 from casola_ocr.errors import StoreUnavailable
 from casola_ocr.model import JobStatus
 from casola_ocr.records.connection import MEMORY_SECONDS
-from tests.servers import free_ports, stop, valkey_command, wait_for_valkey
+from tests.servers import ValkeyServer
 from tests.world import PNG, World, open_world, tiff
 
 pytestmark = pytest.mark.valkey
@@ -33,7 +32,7 @@ FORGOTTEN_SECONDS = MEMORY_SECONDS + 0.1
 class Ailing:
     """A service with a job that ended, one that failed, one that runs and one that waits."""
 
-    def __init__(self, world: World, server: Server):
+    def __init__(self, world: World, server: ValkeyServer):
         self.world = world
         self.server = server
         world.service.tenants.create(TENANT)
@@ -58,26 +57,9 @@ class Ailing:
         self.world.records.pulse("reconciler", ["reconcile"])
 
 
-class Server:
-    """A Valkey that can be killed and started again."""
-
-    def __init__(self, folder: Path):
-        (self.port,) = free_ports(1)
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = valkey_command(folder, self.port)
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        wait_for_valkey(self.url)
-
-    def stop(self) -> None:
-        stop(self._process)
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("valkey"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    made = ValkeyServer(tmp_path_factory.mktemp("valkey"))
     yield made
     made.stop()
 
@@ -189,7 +171,7 @@ def shown(answer: Any) -> str:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_each_route_answers_as_the_runbook_says_and_work_goes_on_afterwards(
-    server: Server, condition: str
+    server: ValkeyServer, condition: str
 ) -> None:
     broken, mended = CONDITIONS[condition]
     with open_world(server.url, sync_timeout_seconds=1) as world:

@@ -79,7 +79,7 @@ def test_a_worker_that_outlived_its_claim_takes_its_bytes_along(world: World) ->
     world.engine = Frozen({})
     request_id = world.submit_one()
     world.work().run(PAGES_POOL)
-    world.publisher.tokens.clear()
+    world.publisher.hints.clear()
     check_nothing_left(world, request_id)
 
 

@@ -87,7 +87,7 @@ def test_an_exception_inside_an_engine_is_not_shown_to_the_client(world: World) 
     assert "/srv" not in json.dumps(world.result(request_id))
 
 
-def test_lost_tokens_are_published_again(world: World) -> None:
+def test_lost_hints_are_published_again(world: World) -> None:
     world.publisher.lose = True
     request_id = world.submit_one(tiff(3))
     world.publisher.lose = False
@@ -97,7 +97,7 @@ def test_lost_tokens_are_published_again(world: World) -> None:
     assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED
 
 
-def test_tokens_that_come_twice_change_nothing(world: World) -> None:
+def test_hints_that_come_twice_change_nothing(world: World) -> None:
     request_id = world.submit_one(tiff(3))
     for _ in range(10):
         world.publisher.publish(dict.fromkeys(POOLS, 2))

@@ -205,11 +205,11 @@ def test_a_take_whose_answer_was_lost_gives_the_same_claim(
     assert claim(records).step == "2"
 
 
-def test_what_a_take_leaves_behind_gets_another_token(records: Records, raw: redis.Redis) -> None:
+def test_what_a_take_leaves_behind_gets_another_hint(records: Records, raw: redis.Redis) -> None:
     submit(records, pages=3)
     taken = records.take(POOL, "w1", lease_ms=20_000, max_attempts=3)
     assert taken.wakes == {POOL: 1}
-    raw.lpush(POOL, "token", "token")
+    raw.lpush(POOL, "hint", "hint")
     assert records.take(POOL, "w1", lease_ms=20_000, max_attempts=3).wakes == {}
     raw.delete(POOL)
 
@@ -277,10 +277,10 @@ def test_a_page_whose_worker_is_silent_is_taken_again(records: Records, raw: red
     assert claim(records, owner="w2").attempt == 2
 
 
-def test_the_sweep_sees_that_what_waits_has_tokens(records: Records, raw: redis.Redis) -> None:
+def test_the_sweep_sees_that_what_waits_has_hints(records: Records, raw: redis.Redis) -> None:
     submit(records, pages=3)
     assert records.sweep(max_attempts=3).wakes == {POOL: 3}
-    raw.lpush(POOL, "token")
+    raw.lpush(POOL, "hint")
     assert records.sweep(max_attempts=3).wakes == {POOL: 2}
     raw.delete(POOL)
 

@@ -351,7 +351,7 @@ def test_a_cancelled_retry_is_not_taken_for_what_was_before_it(world: World) -> 
     request_id = world.submit_one(tiff(3))
     world.settle()
     world.jobs.retry("acme", request_id, "tesseract")
-    world.publisher.tokens.clear()
+    world.publisher.hints.clear()
     world.jobs.cancel("acme", request_id)
     assert world.result(request_id)["status"] == "cancelled"
     world.wipe()
@@ -404,7 +404,7 @@ def test_a_server_that_lost_its_last_second_is_brought_in_line_with_the_store(
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             wait_for_valkey(url)
             world.announce()
-            world.publisher.tokens.clear()
+            world.publisher.hints.clear()
             for _ in range(3):
                 world.reconcile()
                 world.settle()

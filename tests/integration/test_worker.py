@@ -26,7 +26,7 @@ from casola_ocr.work import Work
 from tests.chaos import marker
 from tests.chaos.marker import Marker
 from tests.pages import as_bytes
-from tests.servers import stop
+from tests.servers import ValkeyServer, stop
 from tests.world import OpenGuard
 
 pytestmark = pytest.mark.valkey
@@ -91,7 +91,8 @@ def start(valkey: str, tmp_path: Path) -> Iterator[Callable[..., Running]]:
             }
         )
         app = Celery("test")
-        app.conf.update(celery_settings(valkey))
+        url = settings.redis_url.get_secret_value()
+        app.conf.update(celery_settings(url))
         service = Service.open(settings, CeleryPublisher(app))
         log = tmp_path / "worker.log"
         command = [sys.executable, "-P", "-m", "tests.chaos.worker"]
@@ -101,7 +102,7 @@ def start(valkey: str, tmp_path: Path) -> Iterator[Callable[..., Running]]:
                 command + (["threads"] if pool == "threads" else []),
                 env=variables, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
-        raw = redis.Redis.from_url(valkey, decode_responses=True)
+        raw = redis.Redis.from_url(url, decode_responses=True)
         running = Running(service, raw, process, log)
         made.append(running)
         running.until(lambda: service.records.capabilities(), "ready")
@@ -153,6 +154,27 @@ def test_sigterm_lets_a_page_end_that_needs_less(start: Callable[..., Running], 
     assert worker.process.wait(PATIENCE_SECONDS) == 0
     assert worker.state(request_id, 1).startswith("d:1-")
     assert worker.state(request_id, 2) == "", "and takes no other"
+
+
+@both_pools
+def test_a_worker_whose_valkey_was_away_while_it_read_goes_on_reading(
+    start: Callable[..., Running], pool: str, tmp_path: Path
+) -> None:
+    """Celery cannot acknowledge what it brought before; that must not cost the worker its place."""
+    (tmp_path / "valkey").mkdir()
+    server = ValkeyServer(tmp_path / "valkey")
+    try:
+        worker = start(pool, redis_url=server.url)
+        worker.until_running(worker.submit(png(1, 1_000)))
+        server.stop()
+        time.sleep(2)
+        server.start()
+        after = worker.submit(png(2, 5))
+        assert worker.until_ended(after).status is JobStatus.COMPLETED
+        worker.process.kill()
+        worker.process.wait()
+    finally:
+        server.stop()
 
 
 @both_pools

@@ -51,7 +51,7 @@ def claim(fence: int = 1, attempt: int = 1) -> Any:
 def pulse() -> ThreadedPulse:
     settings = Settings(page_timeout_seconds=60, max_attempts=3)
     never = SimpleNamespace(value=0.0)
-    return ThreadedPulse(settings, cast(Any, HeldRecords()), cast(Any, None), "slot", never)
+    return ThreadedPulse(settings, cast(Any, HeldRecords()), cast(Any, None), "slot", never, ())
 
 
 def read(pulse: ThreadedPulse, inner: Any, attempt: int = 1) -> Any:

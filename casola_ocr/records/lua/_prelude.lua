@@ -23,7 +23,7 @@
 --                                  registered) whole (1 once these are all that were submitted)
 --   batch:{id}:jobs        list    request IDs in the order of submission
 --   wait:{pool}:{lane}     list    tenants that have work there, the next one first; pools are
---                                  pages.{engine}, prepare and finish; a token in the Celery queue
+--                                  pages.{engine}, prepare and finish; a hint in the Celery queue
 --                                  of the same name makes a worker look
 --   wait:{pool}:{lane}:{tenant}  list  that tenant's jobs that have work there, the next one first
 --   casola:waiting         hash    pool -> steps that a worker may take
@@ -46,8 +46,8 @@
 --   casola:listed          string  the same and the server's run, once every ended job is in its library
 --   idem:{id}              string  nonce of the request that is submitting this job now
 
---- Tokens that may lie in one queue: each take that leaves work behind adds the next one.
-local TOKENS = 32
+--- Hints that may lie in one queue: each take that leaves work behind adds the next one.
+local HINTS = 32
 --- While both lanes wait, every so many takes serve `bulk` first.
 local BULK_TURN = 5
 --- Tenants over their share that are passed over at most in one take.
@@ -196,11 +196,11 @@ local function offer(id, step, attempts, wakes, first)
   if first then enlist_first(pool, f[1], f[2], id) else enlist(pool, f[1], f[2], id) end
 end
 
---- The tokens to publish, as {pool, how many, …}.
-local function tokens(wakes)
+--- The hints to publish, as {pool, how many, …}.
+local function hints(wakes)
   local out = {}
   for pool, n in pairs(wakes) do
-    local room = math.min(n, TOKENS - redis.call('LLEN', pool))
+    local room = math.min(n, HINTS - redis.call('LLEN', pool))
     if room > 0 then
       out[#out + 1] = pool
       out[#out + 1] = room

@@ -1,6 +1,6 @@
 -- A worker child is dead: give back at once what it held, as the sweep would when the lease ends.
 --   ARGV     owner, max_attempts
---   returns  {{id, step, why ('lost' | 'exhausted'), …}, tokens}
+--   returns  {{id, step, why ('lost' | 'exhausted'), …}, hints}
 local owner, wakes, lost = ARGV[1], {}, {}
 local last = redis.call('HGET', 'casola:takes', owner)
 if last then
@@ -17,4 +17,4 @@ end
 redis.call('ZREM', 'casola:slots', owner)
 redis.call('HDEL', 'casola:slot_caps', owner)
 redis.call('HDEL', 'casola:takes', owner)
-return { lost, tokens(wakes) }
+return { lost, hints(wakes) }

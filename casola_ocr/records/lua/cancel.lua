@@ -1,6 +1,6 @@
 -- Stop a job: nothing of it waits or runs any more; finishing keeps what was read.
 --   ARGV     id, finished_ms
---   returns  {'ok', tokens} | {'again', {}} cancelled before and not yet kept
+--   returns  {'ok', hints} | {'again', {}} cancelled before and not yet kept
 --            {'lost'} it ended, or is about to | {'unknown'} there is no record
 local id, wakes = ARGV[1], {}
 local state = redis.call('HGET', 'job:' .. id, 'state')
@@ -16,4 +16,4 @@ halt(id)
 redis.call('HSET', 'job:' .. id, 'state', 'cancelled', 'finished', ARGV[2])
 event(id, 'type', 'finished', 'status', 'cancelled')
 offer(id, 'finish', 0, wakes)
-return { 'ok', tokens(wakes) }
+return { 'ok', hints(wakes) }

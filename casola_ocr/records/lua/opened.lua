@@ -1,6 +1,6 @@
 -- Tell what preparing found: how many pages there are, and up to which their images exist.
 --   ARGV     id, fence, total, ready, media_type, file_name, size, quota_pages
---   returns  {'more' | 'parked' (enough is ready for now) | 'ended', tokens} | {'lost'}
+--   returns  {'more' | 'parked' (enough is ready for now) | 'ended', hints} | {'lost'}
 local id, wakes = ARGV[1], {}
 local key, pages = 'job:' .. id, 'job:' .. id .. ':pages'
 local run = held(id, 'prepare', ARGV[2])
@@ -32,4 +32,4 @@ elseif tonumber(redis.call('HGET', key, 'avail') or '0') >= tonumber(f[6]) then
   unclaim(id, 'prepare')
   redis.call('HSET', pages, 'prepare', 'p:0')
 end
-return { answer, tokens(wakes) }
+return { answer, hints(wakes) }

@@ -1,7 +1,7 @@
 -- Give a step back: to be taken again now, or after a delay.
 --   ARGV     id, step, fence, delay_ms, counts ('1' the attempt counts, '0' it does not),
 --            first ('1' before the tenant's other jobs)
---   returns  {'ok', tokens} | {'lost'} it was not ours to give back
+--   returns  {'ok', hints} | {'lost'} it was not ours to give back
 local id, step, delay = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local wakes = {}
 local run = held(id, step, ARGV[3])
@@ -14,4 +14,4 @@ else
   redis.call('HSET', 'job:' .. id .. ':pages', step, 'w:' .. attempts)
   redis.call('ZADD', 'casola:due', now_ms() + delay, id .. '/' .. step)
 end
-return { 'ok', tokens(wakes) }
+return { 'ok', hints(wakes) }

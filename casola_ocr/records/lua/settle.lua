@@ -1,7 +1,7 @@
 -- Make a page terminal; only the claim that holds the page can, once.
 --   ARGV     id, page, fence, 'done' or an error code, dead ('1': an operator should look),
 --            inline (documents of at most so many pages are finished by the caller), lease_ms
---   returns  {'won', fence of finish or '', tokens} | {'lost'} it is somebody else's, or terminal
+--   returns  {'won', fence of finish or '', hints} | {'lost'} it is somebody else's, or terminal
 local id, page, fence, code = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
 local now, wakes = now_ms(), {}
@@ -25,4 +25,4 @@ if ended and total <= tonumber(ARGV[6]) and redis.call('HEXISTS', pages, 'finish
   return { 'won', begin(id, 'finish', 0, run.owner, tonumber(ARGV[7]), now), {} }
 end
 finish_if_ended(id, wakes)
-return { 'won', '', tokens(wakes) }
+return { 'won', '', hints(wakes) }

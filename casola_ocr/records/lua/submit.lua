@@ -6,7 +6,7 @@
 --            first: 'prepare', 'page', or '' for a job that ended and is only to be listed; such a one
 --            keeps its record for `ttl` seconds, 0 = it is in its library and nothing else
 --            cancelled: ms at which it was cancelled, 0 = not: then it only finishes
---   returns  {'ok', tokens} | {'busy', …} as admit() | {'replay'} another request submits it now
+--   returns  {'ok', hints} | {'busy', …} as admit() | {'replay'} another request submits it now
 local a = cjson.decode(ARGV[1])
 local now, wakes, tenant = now_ms(), {}, a.tenant
 
@@ -100,4 +100,4 @@ if a.whole then
     redis.call('HSET', batch, 'whole', 1)
   end
 end
-return { 'ok', tokens(wakes) }
+return { 'ok', hints(wakes) }

@@ -1,6 +1,6 @@
--- Give back what nobody works on, fail what was tried too often, and see that what waits has tokens.
+-- Give back what nobody works on, fail what was tried too often, and see that what waits has hints.
 --   ARGV     limit, max_attempts
---   returns  {{id, step, why ('lost' | 'exhausted' | 'waited'), …}, tokens, expired {tenant}/{id} …}
+--   returns  {{id, step, why ('lost' | 'exhausted' | 'waited'), …}, hints, expired {tenant}/{id} …}
 local now, max_attempts, wakes, lost = now_ms(), tonumber(ARGV[2]), {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local id, step = string.match(member, '^(.-)/(.+)$')
@@ -22,7 +22,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, '
 end
 local waiting = redis.call('HGETALL', 'casola:waiting')
 for i = 1, #waiting, 2 do
-  local missing = math.min(TOKENS, tonumber(waiting[i + 1])) - redis.call('LLEN', waiting[i])
+  local missing = math.min(HINTS, tonumber(waiting[i + 1])) - redis.call('LLEN', waiting[i])
   if missing > 0 then wakes[waiting[i]] = math.max(wakes[waiting[i]] or 0, missing) end
 end
-return { lost, tokens(wakes), redis.call('ZRANGEBYSCORE', 'casola:expiry', '-inf', now, 'LIMIT', 0, 50) }
+return { lost, hints(wakes), redis.call('ZRANGEBYSCORE', 'casola:expiry', '-inf', now, 'LIMIT', 0, 50) }

@@ -2,7 +2,7 @@
 -- with the same nonce returns the same claim.
 --   ARGV     pool, owner, nonce, lease_ms, max_attempts, share (0..1 of the pool's claims that one
 --            tenant may hold while another waits), many ('1': the owner's process holds other claims)
---   returns  {'ok', id, step, attempt, fence, ready, record as HGETALL, tokens} | {'none'}
+--   returns  {'ok', id, step, attempt, fence, ready, record as HGETALL, hints} | {'none'}
 local pool, owner, nonce = ARGV[1], ARGV[2], ARGV[3]
 local lease, max_attempts, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
@@ -10,7 +10,7 @@ local now = now_ms()
 local function answer(id, step, attempt, fence, wakes)
   local record = redis.call('HGETALL', 'job:' .. id)
   local ready = redis.call('HGET', 'job:' .. id, 'ready') or '0'
-  return { 'ok', id, step, attempt, fence, ready, record, tokens(wakes) }
+  return { 'ok', id, step, attempt, fence, ready, record, hints(wakes) }
 end
 
 local last = redis.call('HGET', 'casola:takes', owner)
@@ -71,7 +71,7 @@ end
 local wakes = {}
 while true do
   local lane = pick_lane()
-  if not lane then return { 'none', tokens(wakes) } end
+  if not lane then return { 'none', hints(wakes) } end
   local tenant = pick_tenant(lane)
   local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
   local id = redis.call('LPOP', jobs)
@@ -109,7 +109,7 @@ while true do
     if left <= 0 then
       redis.call('HDEL', 'casola:waiting', pool)
     elseif redis.call('LLEN', pool) < left then
-      -- The token that led here is used up; what it leaves behind needs another.
+      -- The hint that led here is used up; what it leaves behind needs another.
       wakes[pool] = (wakes[pool] or 0) + 1
     end
     return answer(id, step, attempts + 1, fence, wakes)
