@@ -230,6 +230,10 @@ def doctor() -> None:
             raise ConfigurationError(f"Redis {found['version']} is too old: version 7 is needed.")
         if found["maxmemory-policy"] != "noeviction":
             raise ConfigurationError("Redis may evict queues: set maxmemory-policy noeviction.")
+        if found["maxmemory"] == "0":
+            raise ConfigurationError(
+                "Redis has no limit, so nothing is refused before the machine is full: set maxmemory."
+            )
         if found["appendonly"] != "yes":
             raise ConfigurationError("Redis forgets its data when it dies: set appendonly yes.")
         service.records.check()

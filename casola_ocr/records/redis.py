@@ -91,9 +91,9 @@ class Records:
             self._client.set("casola:probe", 1, px=1000)
 
     def info(self) -> dict[str, Any]:
-        """Server version, ``maxmemory-policy`` and ``appendonly``: for ``doctor``."""
+        """Server version, ``maxmemory``, its policy and ``appendonly``: for ``doctor``."""
         with translated():
-            config = self._client.config_get("maxmemory-policy", "appendonly")
+            config = self._client.config_get("maxmemory", "maxmemory-policy", "appendonly")
             server: Any = self._client.info("server")
             return {**config, "version": server.get("valkey_version") or server["redis_version"]}
 

@@ -244,3 +244,20 @@ def test_fal_polls_by_the_urls_that_it_was_given(client: FlaskClient) -> None:
     assert client.put(queued["cancel_url"]).get_json()["status"] == "ALREADY_COMPLETED"
     assert client.get(queued["status_url"]).get_json()["status"] == "COMPLETED"
     assert client.get(f"/queue/fal/ocr/requests/{new_request_id()}/status").status_code == 404
+
+
+def test_above_the_cap_of_waiters_nobody_waits_and_what_can_only_wait_is_refused(
+    valkey: str,
+) -> None:
+    service = make_service(valkey, max_waiters=0)
+    service.records.pulse("worker", ["engine:pp-ocrv6"])
+    client = create_app(service.settings, service).test_client()
+    assert upload(client, headers={"Prefer": "wait=30"}).status_code == 202
+    fal = client.post("/fal/ocr", json={"image_url": DATA_URL, "sync_mode": True})
+    assert (fal.status_code, fal.get_json()["status"]) == (202, "queued")
+    before = service.records.library("local", 9, None)
+    openai = client.post("/v1/chat/completions", json=chat(DATA_URL))
+    assert (openai.status_code, openai.get_json()["error"]["code"]) == (503, "overloaded")
+    assert openai.headers["Retry-After"]
+    assert service.records.library("local", 9, None) == before, "and nothing was accepted"
+    service.records.close_connections()

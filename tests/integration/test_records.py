@@ -786,3 +786,15 @@ def test_a_process_that_leaves_takes_the_names_of_its_threads_along(
         claim(records, owner=owner)
     records.pulse("host:1:a", [])
     assert records.owners() == ["host:10:a:7"]
+
+
+def test_ten_pages_are_served_within_thirty_turns_behind_ten_thousand(
+    records: Records, raw: redis.Redis
+) -> None:
+    long = [Registration(manifest=manifest(tenant="a"), pages=1) for _ in range(5_000)]
+    records.submit("a", long, window=32)
+    submit(records, 5_000, 5_000, tenant="a")
+    for _ in range(10):
+        submit(records, tenant="b")
+    turns = [claim(records, owner=f"w{n % 4}") for n in range(30)]
+    assert sum(turn.job.tenant == "b" for turn in turns) == 10

@@ -31,6 +31,7 @@ def test_the_queue_is_kept_and_never_evicted() -> None:
     command = SERVICES["valkey"]["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    assert "--maxmemory" in command, "else nothing is refused before the machine is full"
     assert SERVICES["valkey"]["volumes"]
 
 
