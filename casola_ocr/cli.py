@@ -232,7 +232,7 @@ def doctor() -> None:
             raise ConfigurationError("Redis may evict queues: set maxmemory-policy noeviction.")
         if found["maxmemory"] == "0":
             raise ConfigurationError(
-                "Redis has no limit, so nothing is refused before the machine is full: set maxmemory."
+                "Redis has no limit, so work is accepted until the machine is full: set maxmemory."
             )
         if found["appendonly"] != "yes":
             raise ConfigurationError("Redis forgets its data when it dies: set appendonly yes.")
