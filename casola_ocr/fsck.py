@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from casola_ocr import erasure
-from casola_ocr.model import Job, Manifest, Marker, is_request_id
+from casola_ocr.model import Job, Marker, is_request_id
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.records import Records
-from casola_ocr.results import stored_job
+from casola_ocr.results import stored_job, stored_manifest
 from casola_ocr.service import Service
 
 #: Longer than a request takes from its first object to its record.
@@ -129,11 +129,10 @@ def _ended(
 def _committed(store: ObjectStore, tenant: str, request_id: str, run: int) -> bool:
     if store.exists(keys.marker(request_id, run)):
         return True
-    key = keys.manifest(tenant, request_id)
-    if run > 1 or not store.exists(key):
+    manifest = stored_manifest(store, tenant, request_id) if run == 1 else None
+    if manifest is None or not manifest.batch_id:
         return False
-    batch_id = Manifest.from_json(store.get(key)).batch_id
-    return bool(batch_id) and store.exists(keys.inflight(batch_id))
+    return store.exists(keys.inflight(manifest.batch_id))
 
 
 def _tombs(service: Service, *, repair: bool) -> Iterator[Finding]:

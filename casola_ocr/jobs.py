@@ -131,11 +131,10 @@ class Jobs:
 
     def _without_record(self, tenant: str, request_id: str) -> Job | None:
         """A job that Redis does not know: it ended long ago, or Redis was wiped a moment ago."""
-        try:
-            manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, request_id)))
-        except ObjectNotFound:
+        manifest = results.stored_manifest(self._store, tenant, request_id)
+        if manifest is None:
             if erasure.is_erased(self._store, tenant, request_id):
-                raise Gone() from None
+                raise Gone()
             return None
         ended = results.stored_job(self._store, tenant, request_id)
         run = ended.run + 1 if ended else 1
@@ -271,7 +270,9 @@ class Jobs:
             self._tidy(job, job.run, JobStatus.CANCELLED)
 
     def _recover(self, job: Job) -> None:
-        manifest = Manifest.from_json(self._store.get(keys.manifest(job.tenant, job.request_id)))
+        manifest = results.stored_manifest(self._store, job.tenant, job.request_id)
+        if manifest is None:
+            raise NotFound()
         recovery.recover_one(self._settings, self._records, self._store, self._publisher, manifest)
 
     def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
@@ -292,7 +293,9 @@ class Jobs:
         model = model or job.model
         engine = engines.choose_engine(self._records, model, job.language)
         marker = Marker(tenant=tenant, run=job.run + 1, model=model, engine=engine)
-        manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, request_id)))
+        manifest = results.stored_manifest(self._store, tenant, request_id)
+        if manifest is None:
+            raise NotFound()
         manifest = replace(
             manifest,
             media_type=job.media_type,

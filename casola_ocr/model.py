@@ -21,6 +21,10 @@ _TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
 
 
+class NewerSchema(ValueError):
+    """It was written by a newer version of the service."""
+
+
 class JobStatus(StrEnum):
     """Where a job stands."""
 
@@ -139,11 +143,14 @@ class Manifest:
         """Read a stored manifest.
 
         Raises:
-            ValueError: it is damaged, or written by a newer version.
+            NewerSchema: it was written by a newer version.
+            ValueError: it is damaged.
         """
         values = json.loads(data)
-        if not isinstance(values, dict) or values.get("version", 0) > SCHEMA_VERSION:
-            raise ValueError("manifest of an unknown version")
+        if not isinstance(values, dict):
+            raise ValueError("not a manifest")
+        if values.get("version", 0) > SCHEMA_VERSION:
+            raise NewerSchema("manifest of an unknown version")
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         known["lane"] = Lane(known.get("lane", Lane.BULK))
         # Whatever misses was added since and has a default; what is written again is today's.

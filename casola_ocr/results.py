@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
-from casola_ocr.errors import ObjectNotFound, error_by_code
+from casola_ocr.errors import ObjectNotFound, Unavailable, error_by_code
 from casola_ocr.model import (
     Job,
     JobError,
     JobStatus,
     Lane,
+    Manifest,
+    NewerSchema,
     PageCounts,
     PageResult,
     milliseconds,
@@ -179,6 +181,25 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         size=values.get("size", 0),
         error=JobError(**error) if error else None,
     )
+
+
+def stored_manifest(store: ObjectStore, tenant: str, request_id: str) -> Manifest | None:
+    """The manifest of a job; None when there is none.
+
+    One that is damaged is none: a put that failed may leave it behind, and then nothing was
+    accepted.
+
+    Raises:
+        Unavailable: a newer version of the service wrote it.
+    """
+    try:
+        return Manifest.from_json(store.get(keys.manifest(tenant, request_id)))
+    except ObjectNotFound:
+        return None
+    except NewerSchema as error:
+        raise Unavailable("The job belongs to a newer version of the service.") from error
+    except ValueError:
+        return None
 
 
 def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> bytes | None:

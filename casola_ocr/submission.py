@@ -30,7 +30,6 @@ from casola_ocr.errors import (
     InProgress,
     KeyReused,
     NoFile,
-    ObjectNotFound,
     Overloaded,
     RecordsUnavailable,
     StoreUnavailable,
@@ -47,6 +46,7 @@ from casola_ocr.model import (
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Limits, Records, Registration
+from casola_ocr.results import stored_manifest
 from casola_ocr.settings import Settings
 from casola_ocr.tenants import Tenants
 
@@ -134,9 +134,8 @@ class Submissions:
         """Whether a submission with this key, of which `first` is the first job, was accepted."""
         if is_erased(self._store, tenant, first):
             raise Gone("The job of this idempotency key was deleted.")
-        try:
-            manifest = Manifest.from_json(self._store.get(keys.manifest(tenant, first)))
-        except ObjectNotFound:
+        manifest = stored_manifest(self._store, tenant, first)
+        if manifest is None:
             return False
         if not self._records.known([first])[0]:
             # The records may have been wiped a moment ago: what was committed is registered now.

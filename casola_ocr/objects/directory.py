@@ -130,7 +130,8 @@ class DirectoryStore:
             except FileNotFoundError:
                 if not left:
                     raise
-                with suppress(FileNotFoundError):
+                # "Exists" comes from a folder that went between mkdir and its look at it.
+                with suppress(FileNotFoundError, FileExistsError):
                     grown += self._make_folder(path.parent)
         return grown
 

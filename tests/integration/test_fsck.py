@@ -44,6 +44,8 @@ def counter(world: World) -> str:
 def orphan(world: World) -> str:
     request_id = new_request_id()
     world.store.put(keys.source("acme", request_id), b"bytes of a request that died")
+    # Some S3 servers keep the empty beginning of a put that was cut off.
+    world.store.put(keys.manifest("acme", request_id), b"")
     return request_id
 
 
@@ -119,7 +121,7 @@ def test_what_only_happens_at_this_moment_is_no_finding(world: World) -> None:
     service = world.service
 
     def accepted_meanwhile(_: float) -> None:
-        world.store.delete([keys.source("acme", request_id)])
+        world.store.delete(world.store.list(keys.job_prefix("acme", request_id)))
 
     assert fsck.check(service, repair=True, sleep=accepted_meanwhile) == []
 

@@ -241,3 +241,11 @@ def test_what_is_accepted_while_the_records_go_down_is_answered_as_accepted(worl
     assert job.status is JobStatus.QUEUED
     world.run()
     assert world.jobs.get("acme", job.request_id).status is JobStatus.COMPLETED
+
+
+def test_a_put_that_was_cut_off_does_not_block_the_key(world: World) -> None:
+    first = new_request_id("acme\norder-7\n0")
+    world.store.put(keys.manifest("acme", first), b"")
+    assert world.submit_one(**KEY) == first
+    world.run()
+    assert world.jobs.get("acme", first).status is JobStatus.COMPLETED
