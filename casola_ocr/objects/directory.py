@@ -26,6 +26,9 @@ CHUNK_BYTES = 1024 * 1024
 #: A put that always meets a concurrent delete gives up after this many tries.
 MOVE_TRIES = 50
 _TMP = ".tmp"
+#: What making a folder meets when another process removes it: `mkdir(exist_ok=True)` says that it
+#: exists when it went between its own two looks.
+_VANISHED = (FileNotFoundError, FileExistsError)
 #: What a read meets where no object is.
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -51,7 +54,7 @@ class DirectoryStore:
             # New folders come first: syncing the file then commits them in the same journal
             # write (measured: 12 ms a put when each is synced on its own, 1.6 ms without any).
             grown: builtins.list[Path] = []
-            with suppress(FileNotFoundError):
+            with suppress(*_VANISHED):
                 grown = self._make_folder(path.parent)
             try:
                 with temporary.open("xb") as file:
@@ -130,8 +133,7 @@ class DirectoryStore:
             except FileNotFoundError:
                 if not left:
                     raise
-                # "Exists" comes from a folder that went between mkdir and its look at it.
-                with suppress(FileNotFoundError, FileExistsError):
+                with suppress(*_VANISHED):
                     grown += self._make_folder(path.parent)
         return grown
 
