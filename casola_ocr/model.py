@@ -133,6 +133,8 @@ class Manifest:
     size: int = 0
     #: SHA-256 of what was submitted under an idempotency key; empty without one.
     fingerprint: str = ""
+    #: Place in its batch, the first is 0.
+    position: int = 0
     version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -245,6 +247,8 @@ class Job:
     #: Bytes of the source.
     size: int = 0
     fingerprint: str = ""
+    #: Place in its batch, the first is 0.
+    position: int = 0
     version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -259,6 +263,7 @@ class Job:
             "file_name": self.file_name,
             "media_type": self.media_type or None,
             "batch_id": self.batch_id or None,
+            "batch_position": self.position if self.batch_id else None,
             "lane": self.lane.value,
             "pages": asdict(self.pages),
             "words": self.words,
@@ -297,6 +302,7 @@ def queued_job(manifest: Manifest) -> Job:
         expires_at=manifest.expires_at or None,
         size=manifest.size,
         fingerprint=manifest.fingerprint,
+        position=manifest.position,
     )
 
 

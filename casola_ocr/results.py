@@ -179,6 +179,7 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         expires_at=milliseconds(values.get("expires_at")),
         run=values.get("run", 1),
         size=values.get("size", 0),
+        position=values.get("batch_position") or 0,
         error=JobError(**error) if error else None,
     )
 

@@ -180,6 +180,7 @@ class Submissions:
                 expires_at=expires_at,
                 size=size,
                 fingerprint=fingerprint,
+                position=number,
             )
             accepted.append((manifest, document))
         return accepted

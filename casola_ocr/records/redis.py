@@ -370,7 +370,7 @@ class Records:
             head = self._client.hgetall(f"batch:{batch_id}")
             if not head:
                 return None
-            ids: list[str] = self._client.lrange(f"batch:{batch_id}:jobs", 0, -1)
+            ids: list[str] = self._client.zrange(f"batch:{batch_id}:jobs", 0, -1)
         return BatchRecord(
             tenant=head["tenant"],
             created_at=int(head["created"]),

@@ -105,6 +105,7 @@ def _common(made: Manifest | Job) -> dict[str, str]:
         "expires": str(made.expires_at or 0),
         "size": str(made.size),
         "fingerprint": made.fingerprint,
+        "position": str(made.position),
     }
 
 
@@ -140,6 +141,7 @@ def job_of(request_id: str, record: Mapping[str, str]) -> Job | None:
         run=number("run") or 1,
         size=number("size") or 0,
         fingerprint=record.get("fingerprint", ""),
+        position=number("position") or 0,
         error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
         if code
         else None,

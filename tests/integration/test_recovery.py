@@ -299,6 +299,19 @@ def test_a_batch_found_half_again_before_a_second_wipe_is_found_whole(world: Wor
     assert world.inflight() == []
 
 
+def test_a_batch_keeps_its_order_through_a_wipe_before_and_after_its_end(world: World) -> None:
+    made = world.submit(*[PNG] * 9, idempotency_key="many")
+    ids = [job.request_id for job in made]
+    for _ in range(2):
+        world.wipe()
+        world.reconcile()
+        batch = world.jobs.batch("acme", made[0].batch_id)
+        assert [job.request_id for job in batch.jobs] == ids
+        world.settle()
+        world.recover()
+    assert world.inflight() == []
+
+
 def test_records_that_are_lost_while_a_job_is_finished_leave_no_wrong_result(world: World) -> None:
     request_id = world.submit_one(tiff(2))
     world.work().run("prepare")

@@ -3,7 +3,7 @@
 --   key                    type    what it holds
 --   job:{id}               hash    the record: v tenant state run model engine language file_name
 --                                  media_type lane batch total done failed words confidence created
---                                  started finished expires error detail size fingerprint; and while
+--                                  started finished expires error detail size fingerprint position; and while
 --                                  it is unfinished: pool (where its pages wait), ready (pages whose
 --                                  image exists), next (lowest page that was never taken), avail
 --                                  (pages that a worker may take), listed (1 while the pool lists it),
@@ -21,7 +21,7 @@
 --   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
 --   batch:{id}             hash    tenant created open (jobs that are not terminal) members (jobs that were
 --                                  registered) whole (1 once these are all that were submitted)
---   batch:{id}:jobs        list    request IDs in the order of submission
+--   batch:{id}:jobs        zset    request ID -> its place in the submission
 --   wait:{pool}:{lane}     list    tenants that have work there, the next one first; pools are
 --                                  pages.{engine}, prepare and finish; a hint in the Celery queue
 --                                  of the same name makes a worker look

@@ -16,7 +16,7 @@ end
 local f = redis.call('HMGET', key, 'created', 'lane', 'run')
 redis.call('ZREM', 'lib:' .. tenant, string.format('%013.0f/%s', tonumber(f[1] or ARGV[3]), id))
 if batch ~= '' then
-  redis.call('LREM', 'batch:' .. batch .. ':jobs', 0, id)
+  redis.call('ZREM', 'batch:' .. batch .. ':jobs', id)
   ended = ended_batch(batch, ARGV[5])
   if redis.call('EXISTS', 'batch:' .. batch .. ':jobs') == 0 then redis.call('DEL', 'batch:' .. batch) end
 end

@@ -6,6 +6,6 @@ if not f[1] or f[4] == 'deleted' then return 0 end
 halt(id)
 redis.call('ZREM', 'lib:' .. f[1], string.format('%013.0f/%s', tonumber(f[2]), id))
 redis.call('ZREM', 'casola:expiry', f[1] .. '/' .. id)
-if f[3] ~= '' then redis.call('LREM', 'batch:' .. f[3] .. ':jobs', 0, id) end
+if f[3] ~= '' then redis.call('ZREM', 'batch:' .. f[3] .. ':jobs', id) end
 redis.call('DEL', 'job:' .. id, 'job:' .. id .. ':pages', 'ev:' .. id)
 return 1

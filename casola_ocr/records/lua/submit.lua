@@ -35,14 +35,11 @@ local function write_record(job)
   if job.first == '' then redis.call('EXPIRE', key, job.ttl) end
 end
 
-local function add_to_batch(job, listed, open)
+local function add_to_batch(job, open)
   local batch, jobs = 'batch:' .. job.batch, 'batch:' .. job.batch .. ':jobs'
   redis.call('HSETNX', batch, 'tenant', tenant)
   redis.call('HSETNX', batch, 'created', job.fields.created)
-  if not listed then
-    -- Its record may have gone before the batch did.
-    if job.first == '' then redis.call('LREM', jobs, 0, job.id) end
-    redis.call('RPUSH', jobs, job.id)
+  if redis.call('ZADD', jobs, job.fields.position, job.id) == 1 then
     redis.call('HINCRBY', batch, 'members', 1)
   end
   if open then redis.call('HINCRBY', batch, 'open', 1) end
@@ -89,7 +86,7 @@ for _, job in ipairs(new) do
   if job.expires > 0 then redis.call('ZADD', 'casola:expiry', job.expires, tenant .. '/' .. job.id) end
   if running or job.ttl > 0 then
     write_record(job)
-    if job.batch ~= '' then add_to_batch(job, listed, running and job.cancelled == 0) end
+    if job.batch ~= '' then add_to_batch(job, running and job.cancelled == 0) end
   end
   if running then begin_work(job, listed) end
 end
