@@ -126,6 +126,7 @@ class ThreadedWorker:
         worker: str,
         pools: Sequence[str],
     ):
+        self._pools = pools
         service = Service.open(settings, CeleryPublisher(app))
         owner = Owner(worker).name
         self._pulse = pulse = ThreadedPulse(
@@ -147,7 +148,11 @@ class ThreadedWorker:
             return
         if not hasattr(self._own, "work"):
             self._own.work = self._make()
-        self._own.work.run(pool)
+        # On as long as there is work: Celery's loop for threads brings the next hint to a slot that
+        # became free only after up to a second. The pools take turns.
+        waiting = [pool, *(other for other in self._pools if other != pool)]
+        while waiting and not self._pulse.deadline.value:
+            waiting = [name for name in waiting if self._own.work.run(name)]
 
     def stop(self) -> None:
         self._pulse.stop()
