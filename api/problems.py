@@ -99,6 +99,13 @@ def install(app: Flask, dialects: Mapping[str, Render]) -> None:
 
     @app.errorhandler(CasolaError)
     def casola(error: CasolaError) -> Response:
+        if error.status >= 500 and error.__cause__ is not None:
+            log.warning(
+                "a request could not be served",
+                action="request_refused",
+                code=error.code,
+                reason=repr(error.__cause__),
+            )
         return render(error)
 
     @app.errorhandler(HTTPException)

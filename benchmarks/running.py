@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -83,10 +84,11 @@ def running_service(
     """Start everything in a folder of its own and end it again, whatever happens.
 
     Each tenant gets a token before the API first asks whether there is any. The pages worker runs
-    the marker engine in one of the two pools, or the real one.
+    the marker engine in one of the two pools, or the real one. The folder with its logs is kept
+    when the measurement fails.
     """
+    folder = Path(tempfile.mkdtemp(prefix="bench-service-"))
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-service-")))
         ports = free_ports(1 + len(API), random.Random())
         redis_url = f"redis://127.0.0.1:{ports[0]}/0"
         environment = {
@@ -118,6 +120,7 @@ def running_service(
         raw = redis.Redis.from_url(redis_url, decode_responses=True)
         stack.callback(raw.close)
         yield Running(url, folder, cluster, service, raw, tokens)
+    shutil.rmtree(folder)
 
 
 def _real(spec: Spec) -> Spec:
