@@ -277,7 +277,7 @@ def read_document(records: Records, raw: redis.Redis) -> dict[str, float]:
         settle(records, take(records, POOL))
     found = {
         "pages hash": raw.memory_usage(f"{key}:pages", samples=0),
-        "events": raw.memory_usage(f"ev:{item.manifest.request_id}", samples=0),
+        "events": raw.memory_usage(f"ev:{item.manifest.request_id}", samples=0) or 0,
         "record": raw.memory_usage(key, samples=0),
     }
     return {name: float(value or 0) for name, value in found.items()}

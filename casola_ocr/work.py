@@ -46,6 +46,8 @@ ENGINE_RETRY_MS = 500
 #: A document with at most this many pages is finished by the worker that read its last page; a
 #: longer one by a `prepare` worker, so that no engine waits while results are joined.
 FINISH_INLINE_PAGES = 32
+#: How long ended jobs keep their records when Redis is half as full as it may be.
+CROWDED_SECONDS = 3600
 #: Join results in memory up to this size, then on disk.
 SPOOL_BYTES = 4 * 1024 * 1024
 
@@ -351,7 +353,7 @@ class Work:
                 raise _Lost
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
-        ended_batch = self._records.close(claim, closed, keep_seconds=self._settings.record_seconds)
+        ended_batch = self._records.close(claim, closed, keep_seconds=self._keep_seconds())
         if ended_batch is None:
             raise _Lost
         marker = keys.marker(job.request_id, job.run)
@@ -363,6 +365,11 @@ class Work:
             pages=closed.pages.total,
             failed=closed.pages.failed,
         )
+
+    def _keep_seconds(self) -> int:
+        """How long the record of an ended job is kept: the store has all that it says."""
+        keep, crowded = self._settings.record_seconds, self._settings.redis_memory_share / 2
+        return min(keep, CROWDED_SECONDS) if self._records.memory_share() > crowded else keep
 
     def _erase(self, claim: Claim) -> None:
         erasure.complete(self._records, self._store, claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from casola_ocr.errors import Overloaded, RecordsUnavailable
 from casola_ocr.model import JobStatus
 from casola_ocr.records import Records
+from casola_ocr.records.connection import MEMORY_SECONDS
 from tests.world import PAGES_POOL, PNG, World, open_world, tiff
 
 pytestmark = pytest.mark.valkey
@@ -86,3 +88,18 @@ def test_nothing_is_accepted_above_a_share_of_the_memory(valkey: str) -> None:
             assert list(world.store.list("tenants/")) == [], "and its bytes are not stored first"
         finally:
             world.raw.config_set("maxmemory", "0")
+
+
+def test_ended_jobs_make_room_sooner_when_it_becomes_scarce(valkey: str) -> None:
+    with open_world(valkey, redis_memory_share=0.9) as world:
+        used = int(world.raw.info("memory")["used_memory"])
+        kept = world.submit_one()
+        world.run()
+        brief = world.submit_one()
+        world.raw.config_set("maxmemory", int(used * 1.8))
+        try:
+            time.sleep(MEMORY_SECONDS + 0.1)
+            world.run()
+        finally:
+            world.raw.config_set("maxmemory", "0")
+        assert world.raw.ttl(f"job:{brief}") <= 3600 < world.raw.ttl(f"job:{kept}")

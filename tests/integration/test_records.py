@@ -798,3 +798,14 @@ def test_ten_pages_are_served_within_thirty_turns_behind_ten_thousand(
         submit(records, tenant="b")
     turns = [claim(records, owner=f"w{n % 4}") for n in range(30)]
     assert sum(turn.job.tenant == "b" for turn in turns) == 10
+
+
+def test_what_only_waits_has_no_events_and_what_ended_soon_has_none(
+    records: Records, raw: redis.Redis
+) -> None:
+    request_id = submit(records)
+    assert not raw.exists(f"ev:{request_id}")
+    settle(records, claim(records))
+    finish(records)
+    assert 0 < raw.ttl(f"ev:{request_id}") <= 600
+    assert raw.ttl(f"job:{request_id}") > 600

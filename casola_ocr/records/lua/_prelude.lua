@@ -17,7 +17,8 @@
 --                                    d:{attempt}-{fence}             read; names the winning result
 --                                    f:{attempt}-{fence}:{code}      failed for good
 --   job:{id}:again         list    pages to be taken again, before `next`
---   ev:{id}                stream  events of the job; the last one has type=finished
+--   ev:{id}                stream  events of the job from its first claim on (a stream takes 4 KB, so
+--                                  what only waits has none); the last one has type=finished
 --   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
 --   batch:{id}             hash    tenant created open (jobs that are not terminal) members (jobs that were
 --                                  registered) whole (1 once these are all that were submitted)
@@ -52,6 +53,8 @@ local HINTS = 32
 local BULK_TURN = 5
 --- Tenants over their share that are passed over at most in one take.
 local SKIPPED_TENANTS = 64
+--- How long in seconds events are kept after a job ended: for who began to wait before.
+local EVENTS_KEEP = 600
 --- Time in ms over which the rate of finished pages is averaged.
 local DRAIN_MS = 30000
 

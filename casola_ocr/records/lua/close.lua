@@ -22,5 +22,6 @@ end
 for i, field in ipairs({ 'words', 'confidence', 'error', 'detail' }) do
   if ARGV[4 + i] ~= '' then redis.call('HSET', key, field, ARGV[4 + i]) end
 end
-for _, name in ipairs({ key, pages, 'ev:' .. id }) do redis.call('EXPIRE', name, ARGV[9]) end
+for _, name in ipairs({ key, pages }) do redis.call('EXPIRE', name, ARGV[9]) end
+redis.call('EXPIRE', 'ev:' .. id, math.min(EVENTS_KEEP, ARGV[9]))
 return { 'ok', ended_batch(f[3], ARGV[9]) }

@@ -62,7 +62,6 @@ local function begin_work(job, listed)
   end
   redis.call('HSET', key, 'done', done)
   if listed then redis.call('DEL', 'ev:' .. job.id) end
-  event(job.id, 'type', 'queued')
   if job.cancelled > 0 then
     redis.call('HDEL', key, 'ready', 'window', 'owed', 'owed_bytes')
     redis.call('HSET', key, 'state', 'cancelled', 'finished', int(job.cancelled))
