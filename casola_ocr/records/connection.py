@@ -17,6 +17,8 @@ from casola_ocr.errors import RecordsUnavailable
 
 #: Longest single XREAD: a dead connection is noticed within this time.
 BLOCK_MS = 5_000
+#: How long a script may take that looks at all records.
+PATIENCE_SECONDS = 120
 #: How long an answer about the server's memory is good: at most this much is admitted too late.
 MEMORY_SECONDS = 1.0
 
@@ -45,6 +47,8 @@ class Connection:
         # Its socket timeout must exceed the block time.
         options["retry"] = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0)
         self._waiting = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5, **options)
+        # For what looks at all records: repeating it would make it worse.
+        self._patient = redis.Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, **options)
         lua = resources.files("casola_ocr.records").joinpath("lua")
         prelude = lua.joinpath("_prelude.lua").read_text(encoding="utf-8")
         self._scripts = {
@@ -58,14 +62,15 @@ class Connection:
         self._memory: tuple[float, float] = (0.0, 0.0)
         self._lock = threading.Lock()
 
-    def run(self, script: str, *args: Any) -> Any:
-        """Run a script by its name.
+    def run(self, script: str, *args: Any, patient: bool = False) -> Any:
+        """Run a script by its name; `patient` waits long for it and does not repeat it.
 
         Raises:
             RecordsUnavailable: Redis cannot be reached, is loading, full or read-only.
         """
         with translated():
-            return self._scripts[script](args=args)
+            client = self._patient if patient else self.client
+            return self._scripts[script](args=args, client=client)
 
     def memory_share(self) -> float:
         """Used part of ``maxmemory``, 0 without one; at most `MEMORY_SECONDS` old."""
@@ -103,8 +108,8 @@ class Connection:
                     return
 
     def close(self) -> None:
-        self.client.close()
-        self._waiting.close()
+        for client in (self.client, self._waiting, self._patient):
+            client.close()
 
 
 @contextmanager
