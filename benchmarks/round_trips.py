@@ -372,7 +372,7 @@ def background(world: World, meter: Meter) -> Iterator[Row]:
 
 
 def celery_hints(url: str, meter: Meter) -> Iterator[Row]:
-    """Publish, consume and acknowledge hints; warm, so that connections are not counted."""
+    """Publish and consume hints; warm, so that connections are not counted."""
     app = Celery("benchmark")
     app.conf.update(celery_settings(url))
     publisher = CeleryPublisher(app)
@@ -389,7 +389,7 @@ def celery_hints(url: str, meter: Meter) -> Iterator[Row]:
             def eat() -> None:
                 while not taken:
                     broker.drain_events(timeout=5)
-                taken.pop().ack()
+                taken.pop()
 
             publisher.publish({"bench": 2})
             eat()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from celery import Celery
+from typing import Any
+
+from celery import Celery, bootsteps
 from kombu.entity import Queue
 
 from casola_ocr.publisher import celery_settings
@@ -12,6 +14,20 @@ from casola_ocr.settings import Settings
 CHILD_START_SECONDS = 120
 #: A worker child that holds more than this is replaced after its page, in KiB.
 CHILD_MEMORY_KIB = 2_500_000
+
+
+class ForgetAcknowledgements(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Hints are not acknowledged, which Celery does not know.
+
+    What it says to a queue with `no_ack` costs a round trip each, and kombu remembers it for ever
+    (`QoS._dirty` is only emptied when a message is noted that has to be acknowledged).
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        qos = consumer.task_consumer.channel.qos
+        qos.ack = qos.reject = lambda *_, **__: None
 
 
 def make_app(settings: Settings, queues: list[str]) -> Celery:
@@ -32,5 +48,6 @@ def make_app(settings: Settings, queues: list[str]) -> Celery:
         task_soft_time_limit=settings.page_timeout_seconds,
         task_time_limit=settings.page_timeout_seconds + 15,
     )
+    app.steps["consumer"].add(ForgetAcknowledgements)
     app.set_current()
     return app
