@@ -51,11 +51,13 @@ class DeadLetters:
         """Newest first, from the cursor `after` on; and the next cursor, if any."""
         found = self._records.dead(limit + 1, after)
         jobs = self._records.jobs([request_id for request_id, _ in found[:limit]])
-        letters = [
-            self._letter(job, failed_at)
-            for job, (_, failed_at) in zip(jobs, found, strict=False)
-            if job is not None
-        ]
+        letters = []
+        for job, (request_id, failed_at) in zip(jobs, found, strict=False):
+            if job is None:
+                # Nobody looked at it for as long as records are kept.
+                self._records.drop_dead(request_id)
+            else:
+                letters.append(self._letter(job, failed_at))
         if len(found) <= limit:
             return letters, None
         request_id, failed_at = found[limit - 1]

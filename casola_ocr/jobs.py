@@ -265,6 +265,8 @@ class Jobs:
                 cancelled_at=cancelled_at,
             )
             self._store.put(keys.marker(job.request_id, job.run), marker.to_json())
+            # Again: if the records were lost in between, the job may have been found unmarked.
+            wakes = self._records.cancel(job.request_id, cancelled_at)[1] or wakes
             self._publisher.publish(wakes)
             # A worker may have kept what was read, and removed the marker, before it was written.
             self._tidy(job, job.run, JobStatus.CANCELLED)

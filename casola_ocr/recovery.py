@@ -120,8 +120,7 @@ def list_ended_jobs(settings: Settings, records: Records, store: ObjectStore) ->
             missing = []
             for request_id, job, known in jobs:
                 if job is not None and not job.status.terminal and _is_behind(store, job):
-                    records.forget(request_id)
-                    known = False
+                    known = not records.forget(request_id, run=job.run)
                 if not known:
                     missing.append(request_id)
             ended = [job for job in _at_once(partial(_ended, store, tenant), missing) if job]
@@ -251,7 +250,9 @@ def _recover_job(parts: _Parts, marker: Marker, request_id: str) -> int:
         return 0
     if job is None or job.run < marker.run:
         return _register(parts, marker, request_id)
-    # Cancelled, and what was read is being kept.
+    if job.status is not JobStatus.CANCELLED:
+        # It ended before the decision to cancel it was written down.
+        store.delete([keys.marker(request_id, marker.run)])
     return 0
 
 
@@ -262,14 +263,30 @@ def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
         known = parts.records.known(ids)
         missing = [name for name, there in zip(ids, known, strict=True) if not there]
         registered += sum(_at_once(partial(_recover_member, parts, marker.tenant), missing))
-        jobs = [job for job in parts.records.jobs(ids) if job is not None]
-        members += len(jobs)
-        unfinished = unfinished or any(not job.status.terminal for job in jobs)
-    if unfinished:
-        parts.records.complete_batch(marker.tenant, batch_id, members)
-    else:
+        jobs = parts.records.jobs(ids)
+        members += sum(job is not None for job in jobs)
+        unfinished = unfinished or any(job and not job.status.terminal for job in jobs)
+        doubtful = [
+            request_id
+            for request_id, job in zip(ids, jobs, strict=True)
+            # Of a cancelled one what was read may still be being kept.
+            if job is None or job.status is JobStatus.CANCELLED
+        ]
+        if not unfinished:
+            ended = _at_once(partial(_has_ended, parts.store, marker.tenant), doubtful)
+            unfinished = not all(ended)
+    if not unfinished:
         parts.store.delete([keys.inflight(batch_id)])
+    elif members == len(marker.jobs):
+        parts.records.complete_batch(marker.tenant, batch_id, members)
     return registered
+
+
+def _has_ended(store: ObjectStore, tenant: str, request_id: str) -> bool:
+    """Whether the store proves that nothing is to be done for a job any more."""
+    return stored_job(store, tenant, request_id) is not None or erasure.is_erased(
+        store, tenant, request_id
+    )
 
 
 def _recover_member(parts: _Parts, tenant: str, request_id: str) -> int:

@@ -46,7 +46,7 @@ from casola_ocr.model import (
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Limits, Records, Registration
-from casola_ocr.results import stored_manifest
+from casola_ocr.results import stored_job, stored_manifest
 from casola_ocr.settings import Settings
 from casola_ocr.tenants import Tenants
 
@@ -142,7 +142,8 @@ class Submissions:
             recovery.recover_one(
                 self._settings, self._records, self._store, self._publisher, manifest
             )
-            if not self._records.known([first])[0]:
+            unknown = not self._records.known([first])[0]
+            if unknown and stored_job(self._store, tenant, first) is None:
                 return False
         if manifest.fingerprint != fingerprint:
             raise KeyReused()

@@ -353,7 +353,7 @@ class Work:
                 raise _Lost
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
-        ended_batch = self._records.close(claim, closed, keep_seconds=self._keep_seconds())
+        ended_batch = self._records.close(claim, closed, keep_seconds=self._keep_seconds(closed))
         if ended_batch is None:
             raise _Lost
         marker = keys.marker(job.request_id, job.run)
@@ -366,9 +366,12 @@ class Work:
             failed=closed.pages.failed,
         )
 
-    def _keep_seconds(self) -> int:
+    def _keep_seconds(self, job: Job) -> int:
         """How long the record of an ended job is kept: the store has all that it says."""
         keep, crowded = self._settings.record_seconds, self._settings.redis_memory_share / 2
+        if job.pages.failed:
+            # An operator may want to look at it.
+            return keep
         return min(keep, CROWDED_SECONDS) if self._records.memory_share() > crowded else keep
 
     def _erase(self, claim: Claim) -> None:

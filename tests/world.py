@@ -111,6 +111,7 @@ class World:
         reconciler = Reconciler(self.settings, self.service)
         reconciler.repair(1000.0)
         reconciler.sweep()
+        reconciler.repair(1001.0)
 
     def settle(self) -> None:
         """Work and reconcile until nothing changes any more."""

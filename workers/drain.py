@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 #: How long engines may take to let go of their pages once those were handed back.
 LET_GO_SECONDS = 3.0
+#: How long a page may go on after its time was up before its whole worker is ended.
+HARD_SECONDS = 15.0
 #: How often a page that waits to enter asks whether it is still wanted.
 WAIT_SECONDS = 0.2
 
@@ -138,9 +140,10 @@ class ThreadedPulse(Pulse):
             if now > running.until and not running.stop.is_set():
                 running.timed_out = True
                 running.stop.set()
-        if self._running and 0 < self.deadline.value < now - LET_GO_SECONDS:
-            # Everything was handed back; the pool would wait for these threads for ever.
-            log.error("an engine does not let go of its pages", action="drain_forced")
+        stuck = any(now > running.until + HARD_SECONDS for running in list(self._running.values()))
+        if stuck or (self._running and 0 < self.deadline.value < now - LET_GO_SECONDS):
+            # Nothing else ends a thread; the pages go to others when their leases end.
+            log.error("an engine does not let go of its pages", action="engine_stuck")
             os._exit(1)
 
 

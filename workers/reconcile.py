@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from celery import Celery
@@ -83,11 +83,13 @@ class Reconciler:
         self._recover_at = 0.0
         self._tombstones_at = 0.0
         self._tombstones: Iterator[int] = iter(())
+        #: Tenant and ID of jobs whose time has come, as the last sweep found them.
+        self._expired: Sequence[tuple[str, str]] = ()
         #: What is left to do of the listing with this name.
         self._listings: dict[str, Iterator[int]] = {}
 
     def sweep(self) -> None:
-        """Give back what nobody works on, and delete what expired.
+        """Give back what nobody works on, and note what expired.
 
         Raises:
             StoreUnavailable, RecordsUnavailable: nothing is lost; the next tick does it.
@@ -108,17 +110,10 @@ class Reconciler:
                     step=step,
                     why=why,
                 )
-        for tenant, request_id in swept.expired:
-            erasure.erase(
-                service.records,
-                service.store,
-                tenant,
-                request_id,
-                late_ms=self._settings.lease_seconds * 1000,
-            )
+        self._expired = swept.expired
 
     def repair(self, now: float) -> None:
-        """Recover what was lost, list what ended, forget old deletions: each for a while.
+        """Recover what was lost, list what ended, delete what expired: each for a while.
 
         Raises:
             StoreUnavailable, RecordsUnavailable: nothing is lost; the next tick goes on.
@@ -136,6 +131,7 @@ class Reconciler:
                 self._tombstones_at = 0.0
             self._recovered, self._recover_at = name, now + RECOVER_SECONDS
         self._list_ended(name)
+        _for_a_while(self._erase_expired())
         if now >= self._tombstones_at:
             self._tombstones_at = now + TOMBSTONE_SECONDS
             self._tombstones = erasure.tend_tombstones(
@@ -145,6 +141,14 @@ class Reconciler:
                 late_ms=self._settings.lease_seconds * 1000,
             )
         _for_a_while(self._tombstones)
+
+    def _erase_expired(self) -> Iterator[int]:
+        for tenant, request_id in self._expired:
+            late_ms = self._settings.lease_seconds * 1000
+            erasure.erase(
+                self._service.records, self._service.store, tenant, request_id, late_ms=late_ms
+            )
+            yield 1
 
     def _list_ended(self, name: str) -> None:
         """Go on listing ended jobs after the records were lost, for a while."""

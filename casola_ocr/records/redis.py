@@ -289,9 +289,13 @@ class Records(Upkeep):
         """All bytes of a deleted job are gone."""
         self._run("erased", request_id, claim.fence if claim else "")
 
-    def forget(self, request_id: str) -> None:
-        """Remove a job that was never accepted."""
-        self._run("forget", request_id)
+    def forget(self, request_id: str, run: int | None = None) -> bool:
+        """Remove a job that was never accepted.
+
+        Or, with `run`, one that the store knows to have ended: unless it is being finished, or its
+        record says another run by now, which is told by False.
+        """
+        return bool(self._run("forget", request_id, "" if run is None else run))
 
     def sweep(self, *, max_attempts: int, limit: int = 500) -> Swept:
         """Give back what nobody works on, and find what has no hint or has expired."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -249,3 +250,21 @@ def test_a_put_that_was_cut_off_does_not_block_the_key(world: World) -> None:
     assert world.submit_one(**KEY) == first
     world.run()
     assert world.jobs.get("acme", first).status is JobStatus.COMPLETED
+
+
+def test_a_key_holds_when_the_record_of_its_job_has_expired(world: World) -> None:
+    world.engine = engine = FailingEngine({})
+    request_id = world.submit_one(**KEY)
+    world.run()
+    # Long after `record_days`: the store has it, and nothing else.
+    key = keys.result("acme", request_id)
+    long_ago = rb'"finished_at": "2020-'
+    world.store.put(key, re.sub(rb'"finished_at": "\d{4}-', long_ago, world.store.get(key)))
+    world.raw.delete(f"job:{request_id}", f"job:{request_id}:pages")
+    with pytest.raises(KeyReused):
+        world.submit_one(tiff(2), **KEY)
+    again = world.submit(PNG, **KEY)
+    world.run()
+    assert [(job.request_id, job.status) for job in again] == [(request_id, JobStatus.COMPLETED)]
+    assert engine.calls == 1
+    assert len(world.jobs.library("acme", 9, None)[0]) == 1

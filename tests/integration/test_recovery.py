@@ -435,3 +435,50 @@ def test_a_server_that_lost_its_last_second_is_brought_in_line_with_the_store(
             assert world.inflight() == []
     finally:
         stop(process)
+
+
+def test_a_wipe_while_a_batch_is_looked_at_does_not_lose_it(world: World) -> None:
+    made = world.submit(PNG, PNG)
+    known = world.records.known
+
+    def wiped_after(ids: Any) -> list[bool]:
+        answer = known(ids)
+        world.records.known = known
+        world.wipe()
+        return answer
+
+    world.records.known = wiped_after
+    world.recover()
+    assert world.inflight() == [keys.inflight(made[0].batch_id)]
+    world.recover()
+    world.run()
+    world.recover()
+    batch = world.jobs.batch("acme", made[0].batch_id)
+    assert {job.status for job in batch.jobs} == {JobStatus.COMPLETED}
+    assert world.inflight() == []
+
+
+def test_a_batch_is_open_until_its_cancelled_jobs_are_kept(world: World) -> None:
+    made = world.submit(PNG, PNG)
+    world.work().run(PAGES_POOL)
+    (second,) = (job.request_id for job in made if not world.jobs.get("acme", job.request_id)
+                 .status.terminal)  # fmt: skip
+    assert world.records.cancel(second, 5)[0] == "ok"
+    world.recover()
+    assert keys.inflight(made[0].batch_id) in world.inflight(), "it is all that names the second"
+    world.wipe()
+    world.recover()
+    world.settle()
+    world.recover()
+    assert world.jobs.get("acme", second).status.terminal
+    assert world.inflight() == []
+
+
+def test_a_late_mark_of_a_cancellation_changes_no_job_that_ended(world: World) -> None:
+    request_id = world.submit_one()
+    world.run()
+    late = Marker(tenant="acme", cancelled_at=5)
+    world.store.put(keys.marker(request_id, 1), late.to_json())
+    world.recover()
+    assert world.inflight() == []
+    assert world.jobs.get("acme", request_id).status is JobStatus.COMPLETED

@@ -67,7 +67,7 @@ def test_a_page_that_nobody_wants_any_more_is_stopped(pulse: ThreadedPulse) -> N
 
 def test_a_page_whose_time_is_up_is_told_from_one_that_was_cancelled(pulse: ThreadedPulse) -> None:
     def time_is_up() -> None:
-        pulse._running[1].until = 0.0
+        pulse._running[1].until = time.monotonic() - 0.1
         pulse._look()
 
     threading.Timer(0.1, time_is_up).start()

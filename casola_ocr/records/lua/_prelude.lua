@@ -20,7 +20,7 @@
 --   ev:{id}                stream  events of the job from its first claim on (a stream takes 4 KB, so
 --                                  what only waits has none); the last one has type=finished
 --   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
---   batch:{id}             hash    tenant created open (jobs that are not terminal) members (jobs that were
+--   batch:{id}             hash    tenant created open (jobs that are not closed) members (jobs that were
 --                                  registered) whole (1 once these are all that were submitted)
 --   batch:{id}:jobs        zset    request ID -> its place in the submission
 --   wait:{pool}:{lane}     list    tenants that have work there, the next one first; pools are
@@ -345,6 +345,9 @@ local function halt(id)
   local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
   local f = redis.call('HMGET', job, 'tenant', 'lane', 'pool', 'avail', 'listed', 'batch', 'state')
   local claims = 0
+  -- Of its batch it is open until it is closed, as a cancelled job is when its pages are kept.
+  local open = not is_terminal(f[7])
+    or (f[7] == 'cancelled' and redis.call('HEXISTS', pages, 'finish') == 1)
   local all = redis.call('HGETALL', pages)
   for i = 1, #all, 2 do
     local step, kind = all[i], string.sub(all[i + 1], 1, 1)
@@ -366,7 +369,7 @@ local function halt(id)
   end
   redis.call('DEL', job .. ':again')
   settle_debts(id, f[1])
-  if f[6] and f[6] ~= '' and not is_terminal(f[7]) then
+  if open and f[6] and f[6] ~= '' then
     redis.call('HINCRBY', 'batch:' .. f[6], 'open', -1)
   end
   redis.call('HDEL', job, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')

@@ -12,7 +12,9 @@ if not state then return { 'unknown' } end
 if is_terminal(state) or redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 1 then
   return { 'lost' }
 end
+local batch = redis.call('HGET', 'job:' .. id, 'batch')
 halt(id)
+if batch ~= '' then redis.call('HINCRBY', 'batch:' .. batch, 'open', 1) end
 redis.call('HSET', 'job:' .. id, 'state', 'cancelled', 'finished', ARGV[2])
 event(id, 'type', 'finished', 'status', 'cancelled')
 offer(id, 'finish', 0, wakes)

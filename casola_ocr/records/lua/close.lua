@@ -13,12 +13,12 @@ if f[1] ~= 'cancelled' then
   redis.call('HDEL', pages, 'finish', 'prepare')
   settle_debts(id, f[2])
   redis.call('HDEL', key, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')
-  if f[3] ~= '' then redis.call('HINCRBY', 'batch:' .. f[3], 'open', -1) end
 else
   -- Cancelling did all that when it was asked for.
   unclaim(id, 'finish')
   redis.call('HDEL', pages, 'finish')
 end
+if f[3] ~= '' then redis.call('HINCRBY', 'batch:' .. f[3], 'open', -1) end
 for i, field in ipairs({ 'words', 'confidence', 'error', 'detail' }) do
   if ARGV[4 + i] ~= '' then redis.call('HSET', key, field, ARGV[4 + i]) end
 end

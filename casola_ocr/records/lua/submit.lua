@@ -85,7 +85,7 @@ for _, job in ipairs(new) do
   if job.expires > 0 then redis.call('ZADD', 'casola:expiry', job.expires, tenant .. '/' .. job.id) end
   if running or job.ttl > 0 then
     write_record(job)
-    if job.batch ~= '' then add_to_batch(job, running and job.cancelled == 0) end
+    if job.batch ~= '' then add_to_batch(job, running) end
   end
   if running then begin_work(job, listed) end
 end
