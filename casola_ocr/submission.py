@@ -225,6 +225,9 @@ class Submissions:
                     key = keys.source(tenant, manifest.request_id)
                     self._store.put(key, _as_file(document.source))
                 self._store.put(keys.manifest(tenant, manifest.request_id), manifest.to_json())
+                # Others' requests have their turn; and gevent closes what was closed only then:
+                # ten thousand files ran out of descriptors.
+                time.sleep(0)
             reserved.check()
             self._store.put(keys.inflight(batch_id or ids[0]), marker.to_json())
             wakes = self._records.submit(
