@@ -53,8 +53,8 @@ local HINTS = 32
 local BULK_TURN = 5
 --- Tenants over their share that are passed over at most in one take.
 local SKIPPED_TENANTS = 64
---- How long in seconds events are kept after a job ended: for who began to wait before.
-local EVENTS_KEEP = 600
+--- How long in seconds events are kept after a job ended: for whoever was about to wait for it.
+local EVENTS_KEEP = 60
 --- Time in ms over which the rate of finished pages is averaged.
 local DRAIN_MS = 30000
 
