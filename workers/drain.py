@@ -19,9 +19,7 @@ from PIL import Image
 
 from casola_ocr.errors import PageTimeout
 from casola_ocr.model import Claim, PageResult
-from casola_ocr.publisher import Publisher
-from casola_ocr.records import Records
-from casola_ocr.settings import Settings
+from casola_ocr.service import Service
 from casola_ocr.work import StepStopped
 from workers.engines.base import ThreadedEngine
 from workers.pulse import Deadline, Pulse
@@ -89,18 +87,10 @@ class Room:
 class ThreadedPulse(Pulse):
     """The pulse of a worker whose threads each hold a claim. Safe to share between them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        records: Records,
-        publisher: Publisher,
-        slot: str,
-        deadline: Deadline,
-        pools: Sequence[str],
-    ):
-        super().__init__(settings, records, publisher, slot, deadline, pools)
-        self._max_attempts = settings.max_attempts
-        self._page_seconds = settings.page_timeout_seconds
+    def __init__(self, service: Service, slot: str, deadline: Deadline, pools: Sequence[str]):
+        super().__init__(service, slot, deadline, pools)
+        self._max_attempts = service.settings.max_attempts
+        self._page_seconds = service.settings.page_timeout_seconds
         self._room = Room()
         self._running: dict[int, Running] = {}
         self._own = threading.local()

@@ -55,11 +55,18 @@ def run_worker(settings: Settings, role: str) -> None:
     tasks.register(app, process)
     # Shared with the children, which are forked from here.
     deadline = multiprocessing.Value("d", 0.0, lock=False)
-    arguments = (settings, app, engines, deadline, uuid4().hex[:8], queues)
+    spec = tasks.WorkerSpec(
+        settings=settings,
+        app=app,
+        engines=engines,
+        pools=queues,
+        deadline=deadline,
+        name=uuid4().hex[:8],
+    )
 
     def start(**_: object) -> None:
         try:
-            process.append(tasks.ForkedWorker(*arguments))
+            process.append(tasks.ForkedWorker(spec))
         except Exception:
             # Celery logs and goes on with a child that could do nothing.
             log.exception("the worker child could not start", action="child_failed")
@@ -76,7 +83,7 @@ def run_worker(settings: Settings, role: str) -> None:
     worker_shutting_down.connect(drain, weak=False)
     if pool == "threads":
         children = settings.slots
-        process.append(tasks.ThreadedWorker(*arguments))
+        process.append(tasks.ThreadedWorker(spec))
         worker_shutdown.connect(stop, weak=False)
     else:
         worker_process_init.connect(start, weak=False)

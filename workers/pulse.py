@@ -19,9 +19,7 @@ import structlog
 
 from casola_ocr.errors import RecordsUnavailable
 from casola_ocr.model import Claim
-from casola_ocr.publisher import Publisher
-from casola_ocr.records import Records
-from casola_ocr.settings import Settings
+from casola_ocr.service import Service
 from casola_ocr.work import StepStopped
 
 log = structlog.get_logger(__name__)
@@ -41,21 +39,14 @@ class Deadline(Protocol):
 class Pulse:
     """The heartbeat thread of one process, and the `Guard` of its steps."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        records: Records,
-        publisher: Publisher,
-        slot: str,
-        deadline: Deadline,
-        pools: Sequence[str],
-    ):
+    def __init__(self, service: Service, slot: str, deadline: Deadline, pools: Sequence[str]):
+        settings = service.settings
         self.deadline = deadline
         self._pools = pools
         #: Since when hints have been waiting for this idle process; 0 = they are not.
         self._unfed_since = 0.0
-        self._records = records
-        self._publisher = publisher
+        self._records = service.records
+        self._publisher = service.publisher
         self._slot = slot
         self._lease_ms = settings.lease_seconds * 1000
         self._pulse_every = settings.heartbeat_seconds
@@ -167,16 +158,8 @@ class ForkedPulse(Pulse):
     claiming nothing and holding memory.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        records: Records,
-        publisher: Publisher,
-        slot: str,
-        deadline: Deadline,
-        pools: Sequence[str],
-    ):
-        super().__init__(settings, records, publisher, slot, deadline, pools)
+    def __init__(self, service: Service, slot: str, deadline: Deadline, pools: Sequence[str]):
+        super().__init__(service, slot, deadline, pools)
         self._parent = os.getppid()
         #: Fence of the claim whose loss may interrupt the main thread now, and of the one that was
         #: lost; 0 = none.

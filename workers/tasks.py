@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import structlog
@@ -21,7 +22,6 @@ from PIL import Image
 from casola_ocr.errors import PageTimeout, RecordsUnavailable
 from casola_ocr.model import PageResult
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
-from casola_ocr.records import Records
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.work import Guard, Reader, Work
@@ -44,11 +44,23 @@ class Worker(Protocol):
         """Leave."""
 
 
-class Owner:
-    """The name of a process in the records: ``{host}:{pid}:{worker}``.
+@dataclass(frozen=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is started with; each of its processes gets it."""
 
-    `worker` is drawn for each start of a worker: hosts and PIDs repeat themselves in containers.
-    """
+    settings: Settings
+    app: Celery
+    #: None for a `prepare` worker.
+    engines: tuple[str, ...]
+    #: Whose hints it gets.
+    pools: Sequence[str]
+    deadline: Deadline
+    #: Drawn for each start: hosts and PIDs repeat themselves in containers.
+    name: str
+
+
+class Owner:
+    """The name of a process in the records: ``{host}:{pid}:{worker}``."""
 
     def __init__(self, worker: str):
         self._host = socket.gethostname()
@@ -87,22 +99,13 @@ class ForkedWorker:
     `prepare` worker has no engines.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        app: Celery,
-        engine_names: tuple[str, ...],
-        deadline: Deadline,
-        worker: str,
-        pools: Sequence[str],
-    ):
-        publisher = CeleryPublisher(app)
-        service = Service.open(settings, publisher)
-        owner = Owner(worker)
-        bury_dead(owner, service.records, publisher, settings.max_attempts)
-        self._pulse = ForkedPulse(settings, service.records, publisher, owner.name, deadline, pools)
-        engines = {name: TimedEngine(_proven(name, settings)) for name in engine_names}
-        self._work = _work(settings, service, owner.name, self._pulse, engines)
+    def __init__(self, spec: WorkerSpec):
+        service = Service.open(spec.settings, CeleryPublisher(spec.app))
+        owner = Owner(spec.name)
+        bury_dead(owner, service)
+        self._pulse = ForkedPulse(service, owner.name, spec.deadline, spec.pools)
+        engines = {name: TimedEngine(_proven(name, spec.settings)) for name in spec.engines}
+        self._work = _work(service, owner.name, self._pulse, engines)
         self._pulse.start(_capabilities(engines))
 
     def run(self, pool: str) -> None:
@@ -117,27 +120,17 @@ class ForkedWorker:
 class ThreadedWorker:
     """A worker of the threads pool: one process, its threads share the engines."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        app: Celery,
-        engine_names: tuple[str, ...],
-        deadline: Deadline,
-        worker: str,
-        pools: Sequence[str],
-    ):
-        self._pools = pools
-        service = Service.open(settings, CeleryPublisher(app))
-        owner = Owner(worker).name
-        self._pulse = pulse = ThreadedPulse(
-            settings, service.records, service.publisher, owner, deadline, pools
-        )
+    def __init__(self, spec: WorkerSpec):
+        self._pools = spec.pools
+        service = Service.open(spec.settings, CeleryPublisher(spec.app))
+        owner = Owner(spec.name).name
+        self._pulse = pulse = ThreadedPulse(service, owner, spec.deadline, spec.pools)
         engines = {
-            name: StoppableEngine(cast(ThreadedEngine, _proven(name, settings)), pulse)
-            for name in engine_names
+            name: StoppableEngine(cast(ThreadedEngine, _proven(name, spec.settings)), pulse)
+            for name in spec.engines
         }
         self._make: Callable[[], Work] = lambda: _work(
-            settings, service, f"{owner}:{threading.get_ident()}", pulse, engines, many=True
+            service, f"{owner}:{threading.get_ident()}", pulse, engines, many=True
         )
         self._own = threading.local()
         pulse.start(_capabilities(engines))
@@ -166,17 +159,15 @@ def register(app: Celery, process: list[Worker]) -> None:
         process[0].run(pool)
 
 
-def bury_dead(
-    owner: Owner, records: Records, publisher: CeleryPublisher, max_attempts: int
-) -> None:
+def bury_dead(owner: Owner, service: Service) -> None:
     """Give back what children of this worker held that died.
 
     Their replacement is the first to know; without it their leases have to run out.
     """
     with suppress(RecordsUnavailable):
-        for dead in filter(owner.is_dead_sibling, records.owners()):
-            buried = records.bury(dead, max_attempts=max_attempts)
-            publisher.publish(buried.wakes)
+        for dead in filter(owner.is_dead_sibling, service.records.owners()):
+            buried = service.records.bury(dead, max_attempts=service.settings.max_attempts)
+            service.publisher.publish(buried.wakes)
             for request_id, step, why in buried.lost:
                 log.info(
                     "a worker child died at a step",
@@ -195,7 +186,6 @@ def _proven(name: str, settings: Settings) -> Engine:
 
 
 def _work(
-    settings: Settings,
     service: Service,
     owner: str,
     guard: Guard,
@@ -204,7 +194,7 @@ def _work(
     many: bool = False,
 ) -> Work:
     return Work(
-        settings,
+        service.settings,
         service.records,
         service.store,
         service.publisher,

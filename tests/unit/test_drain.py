@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
+from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.work import StepStopped
 from workers.drain import Room, StoppableEngine, ThreadedPulse
@@ -51,7 +52,8 @@ def claim(fence: int = 1, attempt: int = 1) -> Any:
 def pulse() -> ThreadedPulse:
     settings = Settings(page_timeout_seconds=60, max_attempts=3)
     never = SimpleNamespace(value=0.0)
-    return ThreadedPulse(settings, cast(Any, HeldRecords()), cast(Any, None), "slot", never, ())
+    service = SimpleNamespace(settings=settings, records=HeldRecords(), publisher=None)
+    return ThreadedPulse(cast(Service, service), "slot", never, ())
 
 
 def read(pulse: ThreadedPulse, inner: Any, attempt: int = 1) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from workers import pulse as module
 from workers.pulse import Pulse
@@ -34,14 +35,8 @@ def queues() -> Queues:
 @pytest.fixture
 def pulse(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Pulse:
     monkeypatch.setattr(module, "UNFED_SECONDS", -1.0)
-    made = Pulse(
-        Settings(),
-        cast(Any, queues),
-        cast(Any, None),
-        "slot",
-        SimpleNamespace(value=0.0),
-        ("pages",),
-    )
+    service = SimpleNamespace(settings=Settings(), records=queues, publisher=None)
+    made = Pulse(cast(Service, service), "slot", SimpleNamespace(value=0.0), ("pages",))
 
     def end() -> None:
         raise Ended
