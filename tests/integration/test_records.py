@@ -1,10 +1,9 @@
-"""The Lua scripts on a real Valkey: turns, claims, fences, leases, counters, the sweep."""
+"""The job records on a real Valkey: submitting, quotas, batches, ending, coming back, counters."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,94 +16,26 @@ from casola_ocr.model import (
     JobError,
     JobStatus,
     Lane,
-    Manifest,
     new_batch_id,
     new_request_id,
 )
-from casola_ocr.records import Limits, Records, Registration, Settled
-from casola_ocr.records import redis as records_module
+from casola_ocr.records import Limits, Records, Registration
 from tests.invariants import check_records
+from tests.verbs import (
+    OPENED,
+    POOL,
+    claim,
+    close,
+    finish,
+    manifest,
+    pending,
+    settle,
+    submit,
+    sweep,
+    take,
+)
 
 pytestmark = pytest.mark.valkey
-
-POOL = "pages.pp-ocrv6"
-OPENED = {"media_type": "image/tiff", "file_name": "scan.tif", "size": 10}
-
-
-@pytest.fixture
-def records(valkey: str) -> Iterator[Records]:
-    made = Records(valkey)
-    yield made
-    made.close_connections()
-
-
-@pytest.fixture
-def raw(valkey: str) -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(valkey, decode_responses=True)
-    yield client
-    check_records(client)
-    client.close()
-
-
-def manifest(**changes: object) -> Manifest:
-    made = Manifest(
-        request_id=new_request_id(),
-        tenant="acme",
-        file_name="scan.png",
-        media_type="image/png",
-        url="",
-        model="auto",
-        engine="pp-ocrv6",
-        language="auto",
-        lane=Lane.INTERACTIVE,
-        batch_id="",
-        created_at=int(time.time() * 1000),
-        size=10,
-    )
-    return replace(made, **changes)
-
-
-def submit(records: Records, pages: int = 1, window: int = 32, **changes: object) -> str:
-    made = manifest(**changes)
-    registration = Registration(manifest=made, pages=pages)
-    records.submit(made.tenant, [registration], window=window)
-    return made.request_id
-
-
-def take(
-    records: Records, pool: str = POOL, owner: str = "w1", *,
-    lease_ms: int = 20_000, max_attempts: int = 3, share: float = 1.0,
-) -> Claim | None:  # fmt: skip
-    taken = records.take(pool, owner, lease_ms=lease_ms, max_attempts=max_attempts, share=share)
-    return taken.claim
-
-
-def claim(records: Records, pool: str = POOL, owner: str = "w1", **given: int) -> Claim:
-    got = take(records, pool, owner, **given)
-    assert got is not None
-    return got
-
-
-def settle(records: Records, got: Claim, outcome: str = "done") -> Settled | None:
-    return records.settle(got, outcome, dead=False, inline_pages=0, lease_ms=20_000)
-
-
-def close(records: Records, got: Claim, **changes: object) -> str | None:
-    ended = {"status": JobStatus.COMPLETED, "words": 3, "confidence": 0.5, "finished_at": 1}
-    job = replace(got.job, **{**ended, **changes})
-    return records.close(got, job, keep_seconds=3600)
-
-
-def finish(records: Records) -> None:
-    assert close(records, claim(records, "finish")) is not None
-
-
-def sweep(records: Records) -> list[tuple[str, str, str]]:
-    return list(records.sweep(max_attempts=3).lost)
-
-
-def pending(raw: redis.Redis) -> dict[str, int]:
-    return {name: int(count) for name, count in raw.hgetall("casola:pending").items()}
 
 
 def test_a_job_is_queued_and_its_page_can_be_taken(records: Records, raw: redis.Redis) -> None:
@@ -167,174 +98,6 @@ def test_retry_after_follows_the_measured_rate(records: Records, raw: redis.Redi
     with pytest.raises(TooBusy) as caught:
         records.admit("acme", pages=1, size=0, limits=Limits(tenant_pages=10))
     assert 2 <= (caught.value.retry_after_seconds or 0) <= 5
-
-
-def test_tenants_take_turns_and_so_do_their_jobs(records: Records, raw: redis.Redis) -> None:
-    big = submit(records, pages=6)
-    small = submit(records, pages=2)
-    other = submit(records, pages=2, tenant="other")
-    order = [claim(records).job.request_id for _ in range(8)]
-    assert order == [big, other, small, other, big, small, big, big]
-
-
-def test_interactive_pages_go_first_but_bulk_is_served_too(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records, pages=40, lane=Lane.BULK)
-    submit(records, pages=40)
-    lanes = Counter(claim(records).job.lane for _ in range(40))
-    assert lanes == {Lane.INTERACTIVE: 32, Lane.BULK: 8}
-
-
-def test_a_tenant_over_its_share_lets_others_go_first(records: Records, raw: redis.Redis) -> None:
-    submit(records, pages=20)
-    for number in range(8):
-        claim(records, owner=f"w{number}")
-    submit(records, pages=4, tenant="other")
-    tenants = [claim(records, owner=f"v{number}", share=0.3).job.tenant for number in range(6)]
-    assert tenants == ["other"] * 4 + ["acme"] * 2, "and nothing idles when nobody else waits"
-
-
-def test_a_take_whose_answer_was_lost_gives_the_same_claim(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records, pages=2)
-    arguments = (POOL, "w1", "nonce", 20_000, 3, 1.0)
-    first, again = (records._run("take", *arguments) for _ in range(2))
-    assert first[1:5] == again[1:5]
-    assert claim(records).step == "2"
-
-
-def test_what_a_take_leaves_behind_gets_another_hint(records: Records, raw: redis.Redis) -> None:
-    submit(records, pages=3)
-    taken = records.take(POOL, "w1", lease_ms=20_000, max_attempts=3)
-    assert taken.wakes == {POOL: 1}
-    raw.lpush(POOL, "hint", "hint")
-    assert records.take(POOL, "w1", lease_ms=20_000, max_attempts=3).wakes == {}
-    raw.delete(POOL)
-
-
-def test_the_first_winner_counts_and_a_late_attempt_loses(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records)
-    slow = claim(records, lease_ms=1)
-    time.sleep(0.01)
-    sweep(records)
-    quick = claim(records, owner="w2")
-    assert quick.fence > slow.fence
-    assert settle(records, slow) is None
-    assert settle(records, quick) is not None
-    assert settle(records, slow) is None
-    job = records.get(request_id)
-    assert job is not None
-    assert (job.pages.done, job.pages.failed) == (1, 0)
-    assert records.page_state(request_id, 1) == f"d:2-{quick.fence}"
-
-
-def test_settling_again_after_a_lost_answer_is_still_a_win_and_counts_once(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records)
-    got = claim(records)
-    assert settle(records, got) is not None
-    assert settle(records, got) is not None
-    job = records.get(request_id)
-    assert job is not None
-    assert job.pages.done == 1
-
-
-def test_the_worker_of_a_short_documents_last_page_finishes_it(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records)
-    settled = records.settle(claim(records), "done", dead=False, inline_pages=1, lease_ms=20_000)
-    assert settled is not None
-    assert settled.finish is not None
-    check_records(raw)
-    assert take(records, "finish") is None
-    assert close(records, settled.finish) == ""
-    assert close(records, settled.finish) is None
-
-
-def test_a_heartbeat_extends_the_lease_of_the_holder_only(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records)
-    held = claim(records, lease_ms=60)
-    assert records.heartbeat([held, replace(held, fence=held.fence - 1)], 60_000) == [True, False]
-    time.sleep(0.1)
-    assert sweep(records) == []
-
-
-def test_a_page_whose_worker_is_silent_is_taken_again(records: Records, raw: redis.Redis) -> None:
-    request_id = submit(records)
-    claim(records, lease_ms=1)
-    time.sleep(0.01)
-    swept = records.sweep(max_attempts=3)
-    assert swept.lost == [(request_id, "1", "lost")]
-    assert swept.wakes == {POOL: 1}
-    assert claim(records, owner="w2").attempt == 2
-
-
-def test_the_sweep_sees_that_what_waits_has_hints(records: Records, raw: redis.Redis) -> None:
-    submit(records, pages=3)
-    assert records.sweep(max_attempts=3).wakes == {POOL: 3}
-    raw.lpush(POOL, "hint")
-    assert records.sweep(max_attempts=3).wakes == {POOL: 2}
-    raw.delete(POOL)
-
-
-def test_a_poison_page_fails_after_its_attempts_and_the_job_goes_on(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records, pages=2)
-    poison = claim(records, lease_ms=1)
-    for _ in range(2):
-        time.sleep(0.005)
-        sweep(records)
-        poison = claim(records, lease_ms=1)
-    time.sleep(0.005)
-    assert sweep(records) == [(request_id, poison.step, "exhausted")]
-    settle(records, claim(records))
-    job = records.get(request_id)
-    assert job is not None
-    assert (job.pages.done, job.pages.failed) == (1, 1)
-    assert records.page_state(request_id, poison.page) == "f:3-0:attempts_exhausted"
-    assert [dead for dead, _ in records.dead(10)] == [request_id]
-    finish(records)
-    assert records.drop_dead(request_id)
-    assert records.dead(10) == []
-
-
-def test_a_page_that_kills_the_one_who_prepares_it_fails_alone(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records, pages=0, media_type="image/tiff")
-    for _ in range(3):
-        preparing = claim(records, "prepare", lease_ms=1)
-        records.opened(preparing, total=3, ready=1, **OPENED)
-        time.sleep(0.005)
-        sweep(records)
-    assert records.page_state(request_id, 2) == "f:3-0:attempts_exhausted"
-    again = claim(records, "prepare")
-    assert (again.ready, again.attempt) == (2, 1)
-    assert records.opened(again, total=3, ready=3, **OPENED)[0] == "ended"
-    assert [claim(records).step for _ in range(2)] == ["1", "3"]
-
-
-def test_a_released_page_waits_for_its_delay_and_may_keep_its_attempt(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records)
-    records.release(claim(records), delay_ms=50, counts=False)
-    assert take(records) is None
-    time.sleep(0.06)
-    assert [why for _, _, why in sweep(records)] == ["waited"]
-    got = claim(records)
-    assert got.attempt == 1
-    assert records.release(got, delay_ms=0, counts=True) == {POOL: 1}
-    assert claim(records).attempt == 2
 
 
 def test_preparing_pauses_when_enough_is_ready_and_goes_on_when_it_is_used(
@@ -534,19 +297,6 @@ def test_the_library_is_newest_first_and_pages_by_cursor(
     assert [cursor.split("/")[1] for cursor in older] == ids[2::-1]
 
 
-def test_only_workers_that_were_seen_lately_are_alive(
-    records: Records, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    records.pulse("a", ["engine:pp-ocrv6"])
-    records.pulse("b", ["prepare"])
-    assert records.capabilities() == {"engine:pp-ocrv6", "prepare"}
-    records.pulse("b", [])
-    assert records.capabilities() == {"engine:pp-ocrv6"}
-    monkeypatch.setattr(records_module, "LIVE_MS", 1)
-    time.sleep(0.01)
-    assert records.capabilities() == set()
-
-
 def test_a_job_that_was_never_accepted_leaves_nothing(records: Records, raw: redis.Redis) -> None:
     request_id = submit(records)
     records.forget(request_id)
@@ -645,80 +395,6 @@ def drain(records: Records, raw: redis.Redis) -> None:
     assert not list(raw.scan_iter("wait:*"))
 
 
-def test_what_a_dead_child_held_is_given_back_at_once(records: Records, raw: redis.Redis) -> None:
-    request_id = submit(records, pages=2)
-    claim(records, owner="dead")
-    claim(records, owner="alive")
-    buried = records.bury("dead", max_attempts=3)
-    assert buried.lost == [(request_id, "1", "lost")]
-    assert buried.wakes == {POOL: 1}
-    assert records.owners() == ["alive"]
-    again = claim(records)
-    assert (again.step, again.attempt) == ("1", 2)
-    assert records.bury("dead", max_attempts=3).lost == []
-    assert records.heartbeat([again], 20_000) == [True]
-
-
-def test_a_child_that_died_while_finishing_gives_that_back_too(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records)
-    held = claim(records, owner="dead")
-    settled = records.settle(held, "done", dead=False, inline_pages=1, lease_ms=20_000)
-    assert settled is not None
-    assert settled.finish is not None
-    assert records.bury("dead", max_attempts=1).lost == [(request_id, "finish", "lost")]
-    assert claim(records, "finish").step == "finish"
-
-
-def test_a_page_that_kills_each_child_is_exhausted_without_waiting_for_leases(
-    records: Records, raw: redis.Redis
-) -> None:
-    request_id = submit(records, pages=2)
-    for owner in ("first", "second", "third"):
-        assert claim(records, owner=owner).step == "1"
-        buried = records.bury(owner, max_attempts=3)
-    assert buried.lost == [(request_id, "1", "exhausted")]
-    assert claim(records).step == "2"
-
-
-def test_a_page_that_was_given_back_goes_before_the_tenants_other_jobs(
-    records: Records, raw: redis.Redis
-) -> None:
-    first = submit(records, pages=2)
-    held = claim(records)
-    for _ in range(5):
-        submit(records, pages=2)
-    records.release(held, delay_ms=0, counts=False, first=True)
-    again = claim(records)
-    assert (again.job.request_id, again.step) == (first, "1")
-    submit(records, tenant="other")
-    records.release(again, delay_ms=0, counts=False, first=True)
-    owners = [claim(records).job.tenant for _ in range(2)]
-    assert sorted(owners) == ["acme", "other"], "but not before other tenants"
-
-
-def test_a_last_attempt_among_others_counts_from_its_beginning(
-    records: Records, raw: redis.Redis
-) -> None:
-    def taken() -> Claim:
-        got = records.take(POOL, "gpu", lease_ms=20_000, max_attempts=2, many=True).claim
-        assert got is not None
-        return got
-
-    request_id = submit(records)
-    taken()
-    records.bury("gpu", max_attempts=2)
-    for _ in range(3):
-        assert taken().attempt == 2
-        assert records.bury("gpu", max_attempts=2).lost == [(request_id, "1", "lost")]
-    last = taken()
-    assert records.enter(last)
-    assert records.bury("gpu", max_attempts=2).lost == [(request_id, "1", "exhausted")]
-    assert not records.enter(last)
-    assert not raw.exists("casola:outside")
-
-
 def test_a_batch_that_is_found_again_piece_by_piece_does_not_end_before_its_last_piece(
     records: Records, raw: redis.Redis
 ) -> None:
@@ -775,29 +451,6 @@ def test_dead_letters_of_one_moment_are_all_reached(records: Records, raw: redis
     assert [found for found, _ in first + records.dead(9, cursor)] == ids
     raw.zrem("casola:dead", first[-1][0])
     assert {found for found, _ in records.dead(9, cursor)} >= set(ids[2:])
-
-
-def test_a_process_that_leaves_takes_the_names_of_its_threads_along(
-    records: Records, raw: redis.Redis
-) -> None:
-    submit(records, pages=2)
-    records.pulse("host:1:a", ["engine:pp-ocrv6"])
-    for owner in ("host:1:a:7", "host:10:a:7"):
-        claim(records, owner=owner)
-    records.pulse("host:1:a", [])
-    assert records.owners() == ["host:10:a:7"]
-
-
-def test_ten_pages_are_served_within_thirty_turns_behind_ten_thousand(
-    records: Records, raw: redis.Redis
-) -> None:
-    long = [Registration(manifest=manifest(tenant="a"), pages=1) for _ in range(5_000)]
-    records.submit("a", long, window=32)
-    submit(records, 5_000, 5_000, tenant="a")
-    for _ in range(10):
-        submit(records, tenant="b")
-    turns = [claim(records, owner=f"w{n % 4}") for n in range(30)]
-    assert sum(turn.job.tenant == "b" for turn in turns) == 10
 
 
 def test_what_only_waits_has_no_events_and_what_ended_soon_has_none(
