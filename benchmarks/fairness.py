@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 
 from benchmarks.common import console, figures_table, parser, write_report
-from benchmarks.running import Running, multipart, png, running_service, tiff
+from benchmarks.running import LOOK_SECONDS, Running, multipart, png, running_service, tiff
 
 LANES = ("bulk", "interactive")
 CHILDREN = 2
@@ -84,7 +84,7 @@ def queue_document(running: Running, client: httpx.Client, lane: str, frames: in
     """Submit A's document and wait until it was opened and its pages count."""
     submit(client, *multipart([tiff(1, frames, page_ms)], lane=lane))
     while running.pending("a") < frames * 0.9:
-        time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
 
 
 def measure(running: Running, a: str, queue: int, page_ms: int, repeats: int) -> Iterator[Row]:

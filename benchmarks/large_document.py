@@ -123,8 +123,7 @@ def measure(running: Running, name: str, requests: Sequence[Sequence[bytes]], pa
             jobs = made.get("jobs", [made])
             ids += [job["request_id"] for job in jobs]
         accepted = time.perf_counter() - begun
-        while running.pending() or running.inflight():
-            time.sleep(0.1)
+        running.until_idle()
         total = time.perf_counter() - begun
         reader.join()
         for probe in probes:

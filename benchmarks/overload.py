@@ -35,6 +35,7 @@ import psutil
 
 from benchmarks.common import console, figures_table, parser, percentile, write_report
 from benchmarks.running import (
+    LOOK_SECONDS,
     Running,
     Sampler,
     logged_errors,
@@ -103,10 +104,9 @@ def measure_capacity(running: Running, page_ms: int, seconds: float) -> float:
                 submitted += body.files
             if not ended and time.monotonic() - begun > warm:
                 done, ended = submitted - running.pending(), time.monotonic()
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)
         rate = (submitted - running.pending() - done) / (time.monotonic() - ended)
-    while running.pending():
-        time.sleep(0.2)
+    running.until_idle()
     return rate
 
 
@@ -242,16 +242,6 @@ def note_accepted(answer: httpx.Response, tenant: str, files: int, outcome: Outc
     outcome.accepted += [(tenant, request_id) for request_id in ids]
 
 
-def drain(running: Running) -> float | None:
-    """Seconds until nothing is pending and no marker is left; None when that took too long."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < DRAIN_SECONDS:
-        if not running.pending() and not running.inflight():
-            return time.monotonic() - begun
-        time.sleep(0.5)
-    return None
-
-
 def look_up(running: Running, accepted: Sequence[tuple[str, str]]) -> Counter[str]:
     """What became of each accepted job: its status in the records, and whether a result exists."""
     found: Counter[str] = Counter()
@@ -331,7 +321,7 @@ def main() -> None:
         asyncio.run(load(running, chosen, capacity * chosen.factor, outcome))
         seconds = sampler.now() - begun
         busy = (sum(ours.cpu_times()[:2]) - cpu) / seconds
-        drained = drain(running)
+        drained = running.until_idle(DRAIN_SECONDS)
         sampler.close()
         ended = look_up(running, outcome.accepted)
         figures: dict[str, Any] = {

@@ -59,6 +59,8 @@ DOCUMENT_PAGES = 5_000
 FILL = 1_000
 SWEEPS = 20
 CANCELS = 20
+#: Between two looks at memory that buffers are still leaving.
+SETTLE_SECONDS = 0.5
 LEASE_MS = Settings.model_fields["lease_seconds"].default * 1000
 MAX_ATTEMPTS = Settings.model_fields["max_attempts"].default
 SHARE = Settings.model_fields["tenant_share"].default
@@ -182,7 +184,7 @@ def used_memory(raw: redis.Redis) -> int:
         if abs(now - last) < max(2_000, now // 2_000):
             return now
         last = now
-        time.sleep(0.5)
+        time.sleep(SETTLE_SECONDS)
     return last
 
 

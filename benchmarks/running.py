@@ -44,6 +44,8 @@ from tests.chaos.marker import Marker
 NAMES = (VALKEY, "api-1", "prepare-1", "reconciler-1")
 TERMINAL = ("completed", "failed", "cancelled")
 MIB = 1024 * 1024
+#: How often a condition is looked at that ends a measurement of seconds: its error.
+LOOK_SECONDS = 0.05
 #: What to look for in logs, as JSON lines or as Python prints it.
 LOGGED = {"error": '"level": "error"', "warning": '"level": "warning"', "traceback": "Traceback"}
 
@@ -67,6 +69,15 @@ class Running:
     def pending(self, tenant: str = "*") -> int:
         """Pages that were accepted and are not terminal."""
         return int(str(self.raw.hget("casola:pending", tenant) or 0))
+
+    def until_idle(self, seconds: float = 3600) -> float | None:
+        """Seconds until nothing is pending and no marker is left; None when that took too long."""
+        begun = time.monotonic()
+        while self.pending() or self.inflight():
+            if time.monotonic() - begun > seconds:
+                return None
+            time.sleep(LOOK_SECONDS)
+        return time.monotonic() - begun
 
     def inflight(self) -> int:
         """Markers of unfinished jobs and batches in the directory store."""

@@ -15,6 +15,10 @@ from tests.chaos.ledger import Findings, Ledger
 PATIENCE_SECONDS = 240
 #: An answer takes at most this long; longer than the longest `Prefer: wait` of the harness.
 TIMEOUT_SECONDS = 30
+#: A refused connection is tried again soon: a killed API is back within seconds.
+RECONNECT_SECONDS = 0.3
+#: A client that is told to wait longer comes back all the same, to have load after every fault.
+LONGEST_PAUSE_SECONDS = 10.0
 _RETRIED = (429, 502, 503, 504)
 #: No byte of the request was received.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -59,7 +63,7 @@ class Client:
             except httpx.HTTPError as error:
                 self._ledger.count(f"retried: {type(error).__name__}")
                 lost += not isinstance(error, _UNSENT)
-                time.sleep(0.2 + jitter / 2)
+                time.sleep(RECONNECT_SECONDS * (1 + jitter))
                 continue
             status = response.status_code
             self._ledger.count(f"answer: {verb} {status}")
@@ -69,7 +73,8 @@ class Client:
                 if not pause and status in (429, 503):
                     self._ledger.count(f"no Retry-After: {status}")
                 lost += status >= 500
-                time.sleep(min(10.0, float(pause or 1)) * (0.8 + jitter / 2))
+                # As told or a little later; the jitter keeps clients from coming back together.
+                time.sleep(min(LONGEST_PAUSE_SECONDS, float(pause or 1)) * (1 + jitter / 2))
                 continue
             if status >= 500:
                 self._findings.add(

@@ -167,6 +167,7 @@ def test_a_worker_whose_valkey_was_away_while_it_read_goes_on_reading(
         worker = start(pool, redis_url=server.url)
         worker.until_running(worker.submit(png(1, 1_000)))
         server.stop()
+        # The page ends while nobody can be told.
         time.sleep(2)
         server.start()
         after = worker.submit(png(2, 5))
