@@ -6,7 +6,7 @@ The verbs of the workers are in `work`; what repairs a loss is in `recovery`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -186,15 +186,26 @@ class Jobs:
         """The job and the body of its result as chunks of JSON; partial while it runs."""
         job = self.get(tenant, request_id)
         if self._is_kept(job):
-            return job, self._store.stream(keys.result(tenant, request_id))
+            with self._still_there(job):
+                return job, self._store.stream(keys.result(tenant, request_id))
         return job, _begun(self._assembly(job).chunks())
 
     def text(self, tenant: str, request_id: str) -> str:
         """The text of all pages that were read, joined by form feeds."""
         job = self.get(tenant, request_id)
         if self._is_kept(job):
-            return self._store.get(keys.text(tenant, request_id)).decode()
+            with self._still_there(job):
+                return self._store.get(keys.text(tenant, request_id)).decode()
         return self._assembly(job).text()
+
+    @contextmanager
+    def _still_there(self, job: Job) -> Iterator[None]:
+        """Tell `Gone` of a job that was deleted after it was looked up."""
+        try:
+            yield
+        except ObjectNotFound:
+            self.get(job.tenant, job.request_id)
+            raise
 
     def _is_kept(self, job: Job) -> bool:
         """Whether the stored result is of this run: of a cancelled job it may still be joined."""
@@ -313,9 +324,6 @@ class Jobs:
         self._records.admit(
             tenant, pages=job.pages.failed or 1, size=job.size, limits=limits(self._settings)
         )
-        if not self._records.known([request_id])[0]:
-            keep_seconds = self._settings.record_seconds
-            self._records.restore([job], (), keep_seconds=keep_seconds)
         self._store.put(keys.marker(request_id, marker.run), marker.to_json())
         wakes = self._records.submit(tenant, [item], window=self._settings.window_pages)
         self._publisher.publish(wakes)
@@ -373,7 +381,12 @@ class Jobs:
         for request_id, job in zip(ids, self._records.jobs(ids), strict=True):
             # A deleted one is no longer part of anything.
             with suppress(Gone):
-                found.append(job or self._without_record(tenant, request_id))
+                found.append(
+                    job
+                    # Long lists are mostly of what ended long ago, for which one read is enough.
+                    or results.stored_job(self._store, tenant, request_id)
+                    or self._without_record(tenant, request_id)
+                )
         return [job for job in found if job is not None]
 
     def _tidy(self, job: Job, run: int, status: JobStatus | None = None) -> None:

@@ -191,3 +191,20 @@ def test_the_fact_of_a_deletion_is_forgotten_in_the_end(world: World) -> None:
     assert sum(forget_deletions(world, days=30)) == 1
     with pytest.raises(NotFound):
         world.jobs.get("acme", request_id)
+
+
+@pytest.mark.parametrize("verb", ["result", "text"])
+def test_a_job_that_is_deleted_while_it_is_read_is_gone(world: World, verb: str) -> None:
+    request_id = world.submit_one()
+    world.run()
+    get = world.records.get
+
+    def deleted_meanwhile(name: str) -> Any:
+        job = get(name)
+        world.records.get = get
+        world.jobs.delete("acme", request_id)
+        return job
+
+    world.records.get = deleted_meanwhile
+    with pytest.raises(Gone):
+        getattr(world.jobs, verb)("acme", request_id)
