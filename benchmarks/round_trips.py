@@ -107,9 +107,9 @@ class Hints(ListPublisher):
         #: A connection of the benchmark: what it does is not counted.
         self.raw = redis.Redis.from_url(url, decode_responses=True)
 
-    def publish(self, wakes: Mapping[str, int]) -> None:
-        super().publish(wakes)
-        for pool, count in wakes.items():
+    def publish(self, hints: Mapping[str, int]) -> None:
+        super().publish(hints)
+        for pool, count in hints.items():
             self.published += count
             with uncounted():
                 self.raw.lpush(pool, *["hint"] * count)

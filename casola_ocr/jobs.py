@@ -259,11 +259,11 @@ class Jobs:
         if job.status.terminal and job.status is not JobStatus.CANCELLED:
             return
         cancelled_at = now_ms()
-        outcome, wakes = self._records.cancel(job.request_id, cancelled_at)
+        outcome, hints = self._records.cancel(job.request_id, cancelled_at)
         if outcome == "unknown" and not job.status.terminal:
             # The records were lost a moment ago, and the job is still to be found again.
             self._recover(job)
-            outcome, wakes = self._records.cancel(job.request_id, cancelled_at)
+            outcome, hints = self._records.cancel(job.request_id, cancelled_at)
             if outcome == "unknown":
                 raise RecordsUnavailable(retry_after_seconds=2)
         if outcome in ("ok", "again"):
@@ -277,8 +277,8 @@ class Jobs:
             )
             self._store.put(keys.marker(job.request_id, job.run), marker.to_json())
             # Again: if the records were lost in between, the job may have been found unmarked.
-            wakes = self._records.cancel(job.request_id, cancelled_at)[1] or wakes
-            self._publisher.publish(wakes)
+            hints = self._records.cancel(job.request_id, cancelled_at)[1] or hints
+            self._publisher.publish(hints)
             # A worker may have kept what was read, and removed the marker, before it was written.
             self._tidy(job, job.run, JobStatus.CANCELLED)
 
@@ -325,8 +325,8 @@ class Jobs:
             tenant, pages=job.pages.failed or 1, size=job.size, limits=limits(self._settings)
         )
         self._store.put(keys.marker(request_id, marker.run), marker.to_json())
-        wakes = self._records.submit(tenant, [item], window=self._settings.window_pages)
-        self._publisher.publish(wakes)
+        hints = self._records.submit(tenant, [item], window=self._settings.window_pages)
+        self._publisher.publish(hints)
         return self.get(tenant, request_id)
 
     def delete(self, tenant: str, request_id: str) -> None:

@@ -59,7 +59,7 @@ class CeleryApp(Protocol):
 class Publisher(Protocol):
     """Publishes hints. Never raises: what could not be published, the reconciler will."""
 
-    def publish(self, wakes: Mapping[str, int]) -> None: ...
+    def publish(self, hints: Mapping[str, int]) -> None: ...
 
 
 class CeleryPublisher:
@@ -68,10 +68,10 @@ class CeleryPublisher:
     def __init__(self, app: CeleryApp):
         self._app = app
 
-    def publish(self, wakes: Mapping[str, int]) -> None:
+    def publish(self, hints: Mapping[str, int]) -> None:
         """Tell the workers of each pool that so many steps wait there."""
-        for pool, hints in wakes.items():
-            for _ in range(hints):
+        for pool, number in hints.items():
+            for _ in range(number):
                 try:
                     self._app.send_task(TASK_WORK, args=[pool], queue=pool, retry=False)
                 except Exception as error:  # noqa: BLE001 - kombu raises its transport's own types

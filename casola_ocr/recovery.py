@@ -316,11 +316,11 @@ def _register(parts: _Parts, marker: Marker, request_id: str) -> int:
         return 0
     item = registration(store, parts.records, manifest, marker)
     try:
-        wakes = parts.records.submit(marker.tenant, [item], window=parts.settings.window_pages)
+        hints = parts.records.submit(marker.tenant, [item], window=parts.settings.window_pages)
     except InProgress:
         # A request is submitting it at this moment.
         return 0
-    parts.publisher.publish(wakes)
+    parts.publisher.publish(hints)
     return 1
 
 

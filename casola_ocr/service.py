@@ -18,7 +18,7 @@ from casola_ocr.tokens import Tokens
 class _NoPublisher:
     """For commands that run beside the service: the reconciler publishes what they register."""
 
-    def publish(self, wakes: object) -> None:
+    def publish(self, hints: object) -> None:
         return
 
 

@@ -230,7 +230,7 @@ class Submissions:
                 time.sleep(0)
             reserved.check()
             self._store.put(keys.inflight(batch_id or ids[0]), marker.to_json())
-            wakes = self._records.submit(
+            hints = self._records.submit(
                 tenant,
                 [_with_nonce(item, nonce) for item in registrations],
                 window=self._settings.window_pages,
@@ -243,7 +243,7 @@ class Submissions:
             if reserved.is_ours():
                 self._discard(tenant, ids, batch_id)
             raise
-        self._publisher.publish(wakes)
+        self._publisher.publish(hints)
         log.info(
             "jobs were accepted",
             action="jobs_accepted",

@@ -135,7 +135,7 @@ class Work:
             # What waits is found again by the reconciler.
             log.warning("the records are not available", action="take_failed", pool=pool)
             return False
-        self._publisher.publish(taken.wakes)
+        self._publisher.publish(taken.hints)
         if taken.claim is None:
             return False
         self._do(taken.claim)
@@ -230,7 +230,7 @@ class Work:
 
         def opened(ready: int) -> bool:
             """Whether more pages are wanted from this claim."""
-            answer, wakes = self._records.opened(
+            answer, hints = self._records.opened(
                 claim,
                 total=total,
                 ready=ready,
@@ -238,7 +238,7 @@ class Work:
                 file_name=job.file_name,
                 size=len(data),
             )
-            self._publisher.publish(wakes)
+            self._publisher.publish(hints)
             if answer == "lost":
                 raise _Lost
             return answer == "more"
@@ -330,7 +330,7 @@ class Work:
         )
         if settled is None:
             raise _Lost
-        self._publisher.publish(settled.wakes)
+        self._publisher.publish(settled.hints)
         if settled.finish is not None:
             self._do(settled.finish)
 

@@ -40,10 +40,10 @@ class ListPublisher:
         self.lose = False
         self._lock = threading.Lock()
 
-    def publish(self, wakes: Mapping[str, int]) -> None:
+    def publish(self, hints: Mapping[str, int]) -> None:
         if not self.lose:
             with self._lock:
-                self.hints.update(wakes)
+                self.hints.update(hints)
 
 
 class OpenGuard:
@@ -104,7 +104,7 @@ class World:
         for member in self.raw.zrange("casola:due", 0, -1):
             self.raw.zadd("casola:due", {member: 1})
         swept = self.records.sweep(max_attempts=self.settings.max_attempts)
-        self.publisher.publish(swept.wakes)
+        self.publisher.publish(swept.hints)
 
     def reconcile(self) -> None:
         """Let a reconciler that was just started do everything once."""

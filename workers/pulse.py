@@ -117,7 +117,7 @@ class Pulse:
     def _check_feeding(self) -> None:
         """End a worker to which Celery brings nothing although its queues hold something."""
         now = time.monotonic()
-        if self._claims or self.deadline.value or not self._records.hints(self._pools):
+        if self._claims or self.deadline.value or not self._records.hints_waiting(self._pools):
             self._unfed_since = 0.0
         elif not self._unfed_since:
             self._unfed_since = now
@@ -137,8 +137,8 @@ class Pulse:
             if 0 < self.deadline.value <= time.monotonic():
                 held = [False] * len(claims)
                 for claim in claims:
-                    wakes = self._records.release(claim, delay_ms=0, counts=False, first=True)
-                    self._publisher.publish(wakes)
+                    hints = self._records.release(claim, delay_ms=0, counts=False, first=True)
+                    self._publisher.publish(hints)
             else:
                 held = self._records.heartbeat(claims, self._lease_ms)
         except RecordsUnavailable:

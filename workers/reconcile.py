@@ -100,7 +100,7 @@ class Reconciler:
             # Nothing that these scripts understand.
             return
         swept = service.records.sweep(max_attempts=self._settings.max_attempts)
-        service.publisher.publish(swept.wakes)
+        service.publisher.publish(swept.hints)
         for request_id, step, why in swept.lost:
             if why != "waited":
                 log.info(

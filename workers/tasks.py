@@ -167,7 +167,7 @@ def bury_dead(owner: Owner, service: Service) -> None:
     with suppress(RecordsUnavailable):
         for dead in filter(owner.is_dead_sibling, service.records.owners()):
             buried = service.records.bury(dead, max_attempts=service.settings.max_attempts)
-            service.publisher.publish(buried.wakes)
+            service.publisher.publish(buried.hints)
             for request_id, step, why in buried.lost:
                 log.info(
                     "a worker child died at a step",

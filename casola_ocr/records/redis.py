@@ -27,7 +27,7 @@ RESERVED_MS = 20_000
 DELETED_SECONDS = 86_400
 
 #: Pool → hints to publish for it.
-Wakes = Mapping[str, int]
+Hints = Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Taken:
     """What a worker got: a claim, or None when nothing waits in the pool."""
 
     claim: Claim | None
-    wakes: Wakes
+    hints: Hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Settled:
     """A page that became terminal; `finish` is set when the caller is to finish the job."""
 
     finish: Claim | None
-    wakes: Wakes
+    hints: Hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Swept:
     """What a sweep found: (request ID, step, why) of each lost step, and (tenant, ID) expired."""
 
     lost: Sequence[tuple[str, str, str]] = ()
-    wakes: Wakes = field(default_factory=dict)
+    hints: Hints = field(default_factory=dict)
     expired: Sequence[tuple[str, str]] = ()
 
 
@@ -113,7 +113,7 @@ class Records(Upkeep):
         *,
         window: int,
         limits: Limits | None = None,
-    ) -> Wakes:
+    ) -> Hints:
         """Register jobs of one tenant, all or none; a job that is known stays as it is.
 
         Raises:
@@ -126,7 +126,7 @@ class Records(Upkeep):
             # A new submission is complete; what is recovered comes piece by piece.
             payload["limits"] = asdict(limits)
             payload["whole"] = {"batch": rows[0]["batch"], "members": len(rows)}
-        return _wakes(_admitted(self._run("submit", json.dumps(payload)))[1])
+        return _hints(_admitted(self._run("submit", json.dumps(payload)))[1])
 
     def restore(self, jobs: Sequence[Job], dead: Container[str], *, keep_seconds: int) -> None:
         """List jobs of one tenant again that ended before the records were lost.
@@ -184,11 +184,11 @@ class Records(Upkeep):
         nonce = uuid4().hex
         answer = self._run("take", pool, owner, nonce, lease_ms, max_attempts, share, int(many))
         if answer[0] == "none":
-            return Taken(claim=None, wakes=_wakes(answer[1]))
-        _, request_id, step, attempt, fence, ready, flat, wakes = answer
+            return Taken(claim=None, hints=_hints(answer[1]))
+        _, request_id, step, attempt, fence, ready, flat, hints = answer
         job = job_of(request_id, _record(flat)) or _deleted(request_id, _record(flat))
         claim = Claim(job=job, step=step, attempt=int(attempt), fence=int(fence), ready=int(ready))
-        return Taken(claim=claim, wakes=_wakes(wakes))
+        return Taken(claim=claim, hints=_hints(hints))
 
     def enter(self, claim: Claim) -> bool:
         """Begin the last attempt of a page, alone in its process; False when the claim was lost."""
@@ -215,9 +215,9 @@ class Records(Upkeep):
             return None
         fence = answer[1]
         finish = replace(claim, step="finish", attempt=1, fence=int(fence)) if fence else None
-        return Settled(finish=finish, wakes=_wakes(answer[2]))
+        return Settled(finish=finish, hints=_hints(answer[2]))
 
-    def release(self, claim: Claim, *, delay_ms: int, counts: bool, first: bool = False) -> Wakes:
+    def release(self, claim: Claim, *, delay_ms: int, counts: bool, first: bool = False) -> Hints:
         """Give the step back; `counts` says whether the attempt is used up.
 
         With `first` it is taken again before the tenant's other jobs.
@@ -226,11 +226,11 @@ class Records(Upkeep):
             "release", claim.job.request_id, claim.step, claim.fence, delay_ms, int(counts),
             int(first),
         )  # fmt: skip
-        return _wakes(answer[1]) if answer[0] == "ok" else {}
+        return _hints(answer[1]) if answer[0] == "ok" else {}
 
     def opened(
         self, claim: Claim, *, total: int, ready: int, media_type: str, file_name: str, size: int
-    ) -> tuple[Literal["more", "parked", "ended", "lost"], Wakes]:
+    ) -> tuple[Literal["more", "parked", "ended", "lost"], Hints]:
         """Tell the document's length and how many page images exist.
 
         Only after ``more`` the claim still holds and more pages are wanted now.
@@ -238,12 +238,12 @@ class Records(Upkeep):
         answer = self._run(
             "opened", claim.job.request_id, claim.fence, total, ready, media_type, file_name, size
         )
-        return answer[0], _wakes(answer[1]) if len(answer) > 1 else {}
+        return answer[0], _hints(answer[1]) if len(answer) > 1 else {}
 
-    def reject(self, claim: Claim, error: JobError) -> Wakes:
+    def reject(self, claim: Claim, error: JobError) -> Hints:
         """The document cannot be opened."""
         answer = self._run("reject", claim.job.request_id, claim.fence, error.code, error.detail)
-        return _wakes(answer[1]) if answer[0] == "ok" else {}
+        return _hints(answer[1]) if answer[0] == "ok" else {}
 
     def close(self, claim: Claim, job: Job, *, keep_seconds: int) -> str | None:
         """Close the record with the status, words, confidence and error of `job`.
@@ -267,13 +267,13 @@ class Records(Upkeep):
 
     def cancel(
         self, request_id: str, finished_at: int
-    ) -> tuple[Literal["ok", "again", "lost", "unknown"], Wakes]:
+    ) -> tuple[Literal["ok", "again", "lost", "unknown"], Hints]:
         """Stop a job: ``ok``, and ``again`` until its result is in the store.
 
         ``lost``: it had ended, or is about to. ``unknown``: it has no record.
         """
         answer = self._run("cancel", request_id, finished_at)
-        return answer[0], _wakes(answer[1]) if len(answer) > 1 else {}
+        return answer[0], _hints(answer[1]) if len(answer) > 1 else {}
 
     def erase(
         self, tenant: str, request_id: str, *, created_at: int, run: int, delay_ms: int
@@ -299,10 +299,10 @@ class Records(Upkeep):
 
     def sweep(self, *, max_attempts: int, limit: int = 500) -> Swept:
         """Give back what nobody works on, and find what has no hint or has expired."""
-        lost, wakes, expired = self._run("sweep", limit, max_attempts)
+        lost, hints, expired = self._run("sweep", limit, max_attempts)
         return Swept(
             lost=_lost(lost),
-            wakes=_wakes(wakes),
+            hints=_hints(hints),
             expired=[(tenant, found) for tenant, _, found in (m.partition("/") for m in expired)],
         )
 
@@ -314,14 +314,14 @@ class Records(Upkeep):
 
     def bury(self, owner: str, *, max_attempts: int) -> Swept:
         """Give back at once what a worker child held that is dead."""
-        lost, wakes = self._run("bury", owner, max_attempts)
-        return Swept(lost=_lost(lost), wakes=_wakes(wakes))
+        lost, hints = self._run("bury", owner, max_attempts)
+        return Swept(lost=_lost(lost), hints=_hints(hints))
 
     def pulse(self, slot: str, capabilities: Sequence[str]) -> None:
         """Say that this worker child lives; no capability means that it leaves."""
         self._run("pulse", slot, ",".join(capabilities), LIVE_MS)
 
-    def hints(self, pools: Sequence[str]) -> int:
+    def hints_waiting(self, pools: Sequence[str]) -> int:
         """How many hints lie in the queues of these pools."""
         with translated():
             pipeline = self._client.pipeline(transaction=False)
@@ -412,7 +412,7 @@ def _lost(flat: Sequence[str]) -> list[tuple[str, str, str]]:
     return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
 
 
-def _wakes(flat: Sequence[Any]) -> Wakes:
+def _hints(flat: Sequence[Any]) -> Hints:
     return {flat[i]: int(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 

@@ -88,7 +88,7 @@ def test_a_page_whose_worker_is_silent_is_taken_again(records: Records, raw: red
     time.sleep(0.01)
     swept = records.sweep(max_attempts=3)
     assert swept.lost == [(request_id, "1", "lost")]
-    assert swept.wakes == {POOL: 1}
+    assert swept.hints == {POOL: 1}
     assert claim(records, owner="w2").attempt == 2
 
 
@@ -150,7 +150,7 @@ def test_what_a_dead_child_held_is_given_back_at_once(records: Records, raw: red
     claim(records, owner="alive")
     buried = records.bury("dead", max_attempts=3)
     assert buried.lost == [(request_id, "1", "lost")]
-    assert buried.wakes == {POOL: 1}
+    assert buried.hints == {POOL: 1}
     assert records.owners() == ["alive"]
     again = claim(records)
     assert (again.step, again.attempt) == ("1", 2)

@@ -88,15 +88,15 @@ def test_a_take_whose_answer_was_lost_gives_the_same_claim(
 def test_what_a_take_leaves_behind_gets_another_hint(records: Records, raw: redis.Redis) -> None:
     submit(records, pages=3)
     taken = records.take(POOL, "w1", lease_ms=20_000, max_attempts=3)
-    assert taken.wakes == {POOL: 1}
+    assert taken.hints == {POOL: 1}
     raw.lpush(POOL, "hint", "hint")
-    assert records.take(POOL, "w1", lease_ms=20_000, max_attempts=3).wakes == {}
+    assert records.take(POOL, "w1", lease_ms=20_000, max_attempts=3).hints == {}
     raw.delete(POOL)
 
 
 def test_the_sweep_sees_that_what_waits_has_hints(records: Records, raw: redis.Redis) -> None:
     submit(records, pages=3)
-    assert records.sweep(max_attempts=3).wakes == {POOL: 3}
+    assert records.sweep(max_attempts=3).hints == {POOL: 3}
     raw.lpush(POOL, "hint")
-    assert records.sweep(max_attempts=3).wakes == {POOL: 2}
+    assert records.sweep(max_attempts=3).hints == {POOL: 2}
     raw.delete(POOL)

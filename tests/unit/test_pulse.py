@@ -23,7 +23,7 @@ class Queues:
     def __init__(self) -> None:
         self.length = 1
 
-    def hints(self, pools: object) -> int:
+    def hints_waiting(self, pools: object) -> int:
         return self.length
 
 

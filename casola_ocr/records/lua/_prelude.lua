@@ -135,7 +135,7 @@ local function admit(tenant, pages, bytes, limits, now)
   return nil
 end
 
--- Waiting and taking turns. `wakes` collects pool -> steps that became available.
+-- Waiting and taking turns. `hints` collects pool -> steps that became available.
 
 local function enlist(pool, lane, tenant, id)
   local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
@@ -169,13 +169,13 @@ local function step_pool(step, pages_pool)
 end
 
 --- `n` more pages of a job may be taken; `first` as offer().
-local function offer_pages(id, n, wakes, first)
+local function offer_pages(id, n, hints, first)
   if n == 0 then return end
   local job = 'job:' .. id
   local f = redis.call('HMGET', job, 'pool', 'lane', 'tenant', 'listed')
   redis.call('HINCRBY', job, 'avail', n)
   redis.call('HINCRBY', 'casola:waiting', f[1], n)
-  wakes[f[1]] = (wakes[f[1]] or 0) + n
+  hints[f[1]] = (hints[f[1]] or 0) + n
   if first then
     enlist_first(f[1], f[2], f[3], id)
   elseif f[4] ~= '1' then
@@ -186,23 +186,23 @@ end
 
 --- Make one step available: a page is taken again, any other waits in its own pool. `first`: before
 --- the tenant's other jobs.
-local function offer(id, step, attempts, wakes, first)
+local function offer(id, step, attempts, hints, first)
   redis.call('HSET', 'job:' .. id .. ':pages', step, 'a:' .. attempts)
   local pool = step_pool(step)
   if not pool then
     redis.call(first and 'LPUSH' or 'RPUSH', 'job:' .. id .. ':again', step)
-    return offer_pages(id, 1, wakes, first)
+    return offer_pages(id, 1, hints, first)
   end
   local f = redis.call('HMGET', 'job:' .. id, 'lane', 'tenant')
   redis.call('HINCRBY', 'casola:waiting', pool, 1)
-  wakes[pool] = (wakes[pool] or 0) + 1
+  hints[pool] = (hints[pool] or 0) + 1
   if first then enlist_first(pool, f[1], f[2], id) else enlist(pool, f[1], f[2], id) end
 end
 
 --- The hints to publish, as {pool, how many, …}.
-local function hints(wakes)
+local function to_publish(hints)
   local out = {}
-  for pool, n in pairs(wakes) do
+  for pool, n in pairs(hints) do
     local room = math.min(n, HINTS - redis.call('LLEN', pool))
     if room > 0 then
       out[#out + 1] = pool
@@ -267,12 +267,12 @@ local function dead(id, now)
 end
 
 --- Offer `finish` when every page is terminal.
-local function finish_if_ended(id, wakes)
+local function finish_if_ended(id, hints)
   local f = redis.call('HMGET', 'job:' .. id, 'total', 'ready', 'done', 'failed')
   local total = tonumber(f[1])
   if total > 0 and f[2] == f[1] and tonumber(f[3]) + tonumber(f[4]) == total
       and redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 0 then
-    offer(id, 'finish', 0, wakes)
+    offer(id, 'finish', 0, hints)
   end
 end
 
@@ -289,13 +289,13 @@ local function settle(id, page, state, now)
 end
 
 --- The step was tried as often as is allowed: fail what it was about and let the rest go on.
-local function exhaust(id, step, attempts, now, wakes)
+local function exhaust(id, step, attempts, now, hints)
   local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
   local code = ':attempts_exhausted'
   if step ~= 'prepare' then
     dead(id, now)
     settle(id, step, 'f:' .. attempts .. '-0' .. code, now)
-    return finish_if_ended(id, wakes)
+    return finish_if_ended(id, hints)
   end
   local f = redis.call('HMGET', job, 'total', 'ready')
   local total, page = tonumber(f[1]), tonumber(f[2]) + 1
@@ -303,7 +303,7 @@ local function exhaust(id, step, attempts, now, wakes)
     dead(id, now)
     redis.call('HSET', job, 'error', 'attempts_exhausted')
     redis.call('HSET', pages, 'prepare', 'f:' .. attempts .. '-0' .. code)
-    return offer(id, 'finish', 0, wakes)
+    return offer(id, 'finish', 0, hints)
   end
   -- It died of the page after the last one that is ready; the others are not to suffer.
   redis.call('HSET', job, 'ready', page)
@@ -311,21 +311,21 @@ local function exhaust(id, step, attempts, now, wakes)
     dead(id, now)
     settle(id, page, 'f:' .. attempts .. '-0' .. code, now)
   end
-  if page < total then return offer(id, 'prepare', 0, wakes) end
+  if page < total then return offer(id, 'prepare', 0, hints) end
   redis.call('HSET', pages, 'prepare', 'd:0-0')
-  finish_if_ended(id, wakes)
+  finish_if_ended(id, hints)
 end
 
 --- Nobody works on a claimed step any more. Returns 'exhausted' or 'lost'.
-local function lose(id, step, run, max_attempts, now, wakes)
+local function lose(id, step, run, max_attempts, now, hints)
   local outside = redis.call('SISMEMBER', 'casola:outside', id .. '/' .. step)
   local attempts = run.attempt - outside
   unclaim(id, step)
   if attempts >= max_attempts and step ~= 'finish' and step ~= 'erase' then
-    exhaust(id, step, attempts, now, wakes)
+    exhaust(id, step, attempts, now, hints)
     return 'exhausted'
   end
-  offer(id, step, attempts, wakes, true)
+  offer(id, step, attempts, hints, true)
   return 'lost'
 end
 

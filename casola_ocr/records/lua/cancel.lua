@@ -2,7 +2,7 @@
 --   ARGV     id, finished_ms
 --   returns  {'ok', hints} | {'again', {}} cancelled before and not yet kept
 --            {'lost'} it ended, or is about to | {'unknown'} there is no record
-local id, wakes = ARGV[1], {}
+local id, hints = ARGV[1], {}
 local state = redis.call('HGET', 'job:' .. id, 'state')
 if state == 'cancelled' and redis.call('HEXISTS', 'job:' .. id .. ':pages', 'finish') == 1 then
   return { 'again', {} }
@@ -17,5 +17,5 @@ halt(id)
 if batch ~= '' then redis.call('HINCRBY', 'batch:' .. batch, 'open', 1) end
 redis.call('HSET', 'job:' .. id, 'state', 'cancelled', 'finished', ARGV[2])
 event(id, 'type', 'finished', 'status', 'cancelled')
-offer(id, 'finish', 0, wakes)
-return { 'ok', hints(wakes) }
+offer(id, 'finish', 0, hints)
+return { 'ok', to_publish(hints) }

@@ -1,7 +1,7 @@
 -- Tell what preparing found: how many pages there are, and up to which their images exist.
 --   ARGV     id, fence, total, ready, media_type, file_name, size, quota_pages
 --   returns  {'more' | 'parked' (enough is ready for now) | 'ended', hints} | {'lost'}
-local id, wakes = ARGV[1], {}
+local id, hints = ARGV[1], {}
 local key, pages = 'job:' .. id, 'job:' .. id .. ':pages'
 local run = held(id, 'prepare', ARGV[2])
 if not run then return { 'lost' } end
@@ -20,16 +20,16 @@ local new = 0
 for page = before + 1, ready do
   if redis.call('HEXISTS', pages, page) == 0 then new = new + 1 end
 end
-offer_pages(id, new, wakes)
+offer_pages(id, new, hints)
 local answer = 'more'
 if ready == total then
   answer = 'ended'
   unclaim(id, 'prepare')
   redis.call('HSET', pages, 'prepare', 'd:' .. run.attempt .. '-' .. run.fence)
-  finish_if_ended(id, wakes)
+  finish_if_ended(id, hints)
 elseif tonumber(redis.call('HGET', key, 'avail') or '0') >= tonumber(f[6]) then
   answer = 'parked'
   unclaim(id, 'prepare')
   redis.call('HSET', pages, 'prepare', 'p:0')
 end
-return { answer, hints(wakes) }
+return { answer, to_publish(hints) }

@@ -3,15 +3,15 @@
 --            first ('1' before the tenant's other jobs)
 --   returns  {'ok', hints} | {'lost'} it was not ours to give back
 local id, step, delay = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local wakes = {}
+local hints = {}
 local run = held(id, step, ARGV[3])
 if not run then return { 'lost' } end
 local attempts = ARGV[5] == '1' and run.attempt or run.attempt - 1
 unclaim(id, step)
 if delay == 0 then
-  offer(id, step, attempts, wakes, ARGV[6] == '1')
+  offer(id, step, attempts, hints, ARGV[6] == '1')
 else
   redis.call('HSET', 'job:' .. id .. ':pages', step, 'w:' .. attempts)
   redis.call('ZADD', 'casola:due', now_ms() + delay, id .. '/' .. step)
 end
-return { 'ok', hints(wakes) }
+return { 'ok', to_publish(hints) }

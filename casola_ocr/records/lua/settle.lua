@@ -4,7 +4,7 @@
 --   returns  {'won', fence of finish or '', hints} | {'lost'} it is somebody else's, or terminal
 local id, page, fence, code = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
-local now, wakes = now_ms(), {}
+local now, hints = now_ms(), {}
 local state = redis.call('HGET', pages, page)
 if state and string.match(state, '^[df]:%d+%-(%d+)') == fence then
   -- The same call again, after its answer was lost on the way: still the winner. If it was the last
@@ -24,5 +24,5 @@ local ended = f[2] == f[1] and tonumber(f[3]) + tonumber(f[4]) == total
 if ended and total <= tonumber(ARGV[6]) and redis.call('HEXISTS', pages, 'finish') == 0 then
   return { 'won', begin(id, 'finish', 0, run.owner, tonumber(ARGV[7]), now), {} }
 end
-finish_if_ended(id, wakes)
-return { 'won', '', hints(wakes) }
+finish_if_ended(id, hints)
+return { 'won', '', to_publish(hints) }

@@ -8,7 +8,7 @@
 --            cancelled: ms at which it was cancelled, 0 = not: then it only finishes
 --   returns  {'ok', hints} | {'busy', …} as admit() | {'replay'} another request submits it now
 local a = cjson.decode(ARGV[1])
-local now, wakes, tenant = now_ms(), {}, a.tenant
+local now, hints, tenant = now_ms(), {}, a.tenant
 
 local new, pages, bytes = {}, 0, 0
 for _, job in ipairs(a.jobs) do
@@ -66,13 +66,13 @@ local function begin_work(job, listed)
     redis.call('HDEL', key, 'ready', 'window', 'owed', 'owed_bytes')
     redis.call('HSET', key, 'state', 'cancelled', 'finished', int(job.cancelled))
     event(job.id, 'type', 'finished', 'status', 'cancelled')
-    return offer(job.id, 'finish', 0, wakes)
+    return offer(job.id, 'finish', 0, hints)
   end
   redis.call('HSET', key, 'next', 1, 'avail', 0)
   owe(job.id, tenant, job.pages, job.bytes)
-  if job.first == 'prepare' then return offer(job.id, 'prepare', 0, wakes) end
-  offer_pages(job.id, tonumber(job.fields.total) - done, wakes)
-  finish_if_ended(job.id, wakes)
+  if job.first == 'prepare' then return offer(job.id, 'prepare', 0, hints) end
+  offer_pages(job.id, tonumber(job.fields.total) - done, hints)
+  finish_if_ended(job.id, hints)
 end
 
 for _, job in ipairs(new) do
@@ -96,4 +96,4 @@ if a.whole then
     redis.call('HSET', batch, 'whole', 1)
   end
 end
-return { 'ok', hints(wakes) }
+return { 'ok', to_publish(hints) }

@@ -1,18 +1,18 @@
 -- Give back what nobody works on, fail what was tried too often, and see that what waits has hints.
 --   ARGV     limit, max_attempts
 --   returns  {{id, step, why ('lost' | 'exhausted' | 'waited'), …}, hints, expired {tenant}/{id} …}
-local now, max_attempts, wakes, lost = now_ms(), tonumber(ARGV[2]), {}, {}
+local now, max_attempts, hints, lost = now_ms(), tonumber(ARGV[2]), {}, {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'casola:due', '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local id, step = string.match(member, '^(.-)/(.+)$')
   local state = redis.call('HGET', 'job:' .. id .. ':pages', step)
   local kind = state and string.sub(state, 1, 1)
   local why
   if kind == 'r' then
-    why = lose(id, step, running(state), max_attempts, now, wakes)
+    why = lose(id, step, running(state), max_attempts, now, hints)
   elseif kind == 'w' then
     why = 'waited'
     redis.call('ZREM', 'casola:due', member)
-    offer(id, step, string.match(state, '^w:(%d+)'), wakes)
+    offer(id, step, string.match(state, '^w:(%d+)'), hints)
   else
     redis.call('ZREM', 'casola:due', member)
   end
@@ -23,6 +23,6 @@ end
 local waiting = redis.call('HGETALL', 'casola:waiting')
 for i = 1, #waiting, 2 do
   local missing = math.min(HINTS, tonumber(waiting[i + 1])) - redis.call('LLEN', waiting[i])
-  if missing > 0 then wakes[waiting[i]] = math.max(wakes[waiting[i]] or 0, missing) end
+  if missing > 0 then hints[waiting[i]] = math.max(hints[waiting[i]] or 0, missing) end
 end
-return { lost, hints(wakes), redis.call('ZRANGEBYSCORE', 'casola:expiry', '-inf', now, 'LIMIT', 0, 50) }
+return { lost, to_publish(hints), redis.call('ZRANGEBYSCORE', 'casola:expiry', '-inf', now, 'LIMIT', 0, 50) }

@@ -7,10 +7,10 @@ local pool, owner, nonce = ARGV[1], ARGV[2], ARGV[3]
 local lease, max_attempts, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
 
-local function answer(id, step, attempt, fence, wakes)
+local function answer(id, step, attempt, fence, hints)
   local record = redis.call('HGETALL', 'job:' .. id)
   local ready = redis.call('HGET', 'job:' .. id, 'ready') or '0'
-  return { 'ok', id, step, attempt, fence, ready, record, hints(wakes) }
+  return { 'ok', id, step, attempt, fence, ready, record, to_publish(hints) }
 end
 
 local last = redis.call('HGET', 'casola:takes', owner)
@@ -60,18 +60,18 @@ local function next_page(id)
 end
 
 --- Have more pages prepared when few are left.
-local function unpark(id, avail, wakes)
+local function unpark(id, avail, hints)
   local state = redis.call('HGET', 'job:' .. id .. ':pages', 'prepare')
   if state and string.sub(state, 1, 1) == 'p' then
     local window = tonumber(redis.call('HGET', 'job:' .. id, 'window'))
-    if avail <= window / 2 then offer(id, 'prepare', string.sub(state, 3), wakes) end
+    if avail <= window / 2 then offer(id, 'prepare', string.sub(state, 3), hints) end
   end
 end
 
-local wakes = {}
+local hints = {}
 while true do
   local lane = pick_lane()
-  if not lane then return { 'none', hints(wakes) } end
+  if not lane then return { 'none', to_publish(hints) } end
   local tenant = pick_tenant(lane)
   local jobs = 'wait:' .. pool .. ':' .. lane .. ':' .. tenant
   local id = redis.call('LPOP', jobs)
@@ -86,7 +86,7 @@ while true do
     else
       redis.call('HDEL', job, 'listed')
     end
-    unpark(id, avail, wakes)
+    unpark(id, avail, hints)
   else
     step = pool
     local state = redis.call('HGET', pages, step)
@@ -98,7 +98,7 @@ while true do
   if redis.call('EXISTS', jobs) == 1 then redis.call('RPUSH', 'wait:' .. pool .. ':' .. lane, tenant) end
 
   if attempts >= max_attempts and step ~= 'finish' and step ~= 'erase' then
-    exhaust(id, step, attempts, now, wakes)
+    exhaust(id, step, attempts, now, hints)
   else
     local fence = begin(id, step, attempts, owner, lease, now)
     redis.call('HSET', 'casola:takes', owner, nonce .. ' ' .. id .. ' ' .. step)
@@ -110,8 +110,8 @@ while true do
       redis.call('HDEL', 'casola:waiting', pool)
     elseif redis.call('LLEN', pool) < left then
       -- The hint that led here is used up; what it leaves behind needs another.
-      wakes[pool] = (wakes[pool] or 0) + 1
+      hints[pool] = (hints[pool] or 0) + 1
     end
-    return answer(id, step, attempts + 1, fence, wakes)
+    return answer(id, step, attempts + 1, fence, hints)
   end
 end
