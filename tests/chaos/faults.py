@@ -30,6 +30,8 @@ NEVER_SECONDS = 180.0
 #: gunicorn's grace and the longest page are far below it.
 TERMINATE_SECONDS = 30.0
 CLOCK_HOST = "pages-2"
+#: How often it is looked whether something recovered: the error of those times.
+LOOK_SECONDS = 0.1
 
 
 @dataclass
@@ -63,7 +65,11 @@ class Planned:
 
 @dataclass
 class Happened:
-    """A fault that was done. `recovery` is in seconds, one for each thing that had to recover."""
+    """A fault that was done.
+
+    `recovery` is in seconds, one for each thing that had to recover; `freed`, of each step that a
+    process held, until others could have it: the rest is its turn in the queue.
+    """
 
     kind: str
     victim: str
@@ -71,22 +77,39 @@ class Happened:
     undone_at: float
     held: int = 0
     recovery: list[float] = field(default_factory=list)
+    freed: list[float] = field(default_factory=list)
     never: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
+@dataclass
+class Takeover:
+    """Steps that processes held at the moment `since`, and how long each took to be taken over."""
+
+    since: float
+    held: list[Held]
+    freed: dict[Held, float] = field(default_factory=dict)
+    again: list[float] = field(default_factory=list)
+
+    def look(self, watch: Watch) -> None:
+        """Note what happened by now; those that somebody else has are no longer in `held`."""
+        seconds = round(time.monotonic() - self.since, 2)
+        fates = dict(zip(self.held, watch.fate(self.held), strict=True))
+        for item, fate in fates.items():
+            if fate != "held":
+                self.freed.setdefault(item, seconds)
+        self.held = [item for item, fate in fates.items() if fate != "again"]
+        self.again += [seconds] * (len(fates) - len(self.held))
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault leaves to be watched: pages to be taken over since `at`, or any progress.
-
-    `recovered` are the seconds that pages took which were taken over while the fault lasted.
-    """
+    """What a fault leaves to be watched: steps to be taken over, or any progress since `at`."""
 
     at: float
-    held: tuple[Held, ...] | None = None
-    recovered: tuple[float, ...] = ()
+    takeover: Takeover | None = None
 
 
 Act = Callable[[World, Planned], Outcome]
@@ -111,14 +134,11 @@ def _kill(world: World, planned: Planned, processes: Iterable[psutil.Process]) -
     for process in doomed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    at = time.monotonic()
-    return Outcome(at, _unfinished(world, before))
-
-
-def _unfinished(world: World, held: list[Held]) -> tuple[Held, ...]:
-    """Without those that their owner finished between the look and the signal."""
-    finished = set(world.watch.taken_over(held))
-    return tuple(item for item in held if item not in finished)
+    takeover = Takeover(time.monotonic(), before)
+    # What its owner finished between the look and the signal was not held.
+    fates = world.watch.fate(before)
+    takeover.held = [item for item, fate in zip(before, fates, strict=True) if fate != "again"]
+    return Outcome(takeover.since, takeover)
 
 
 def kill_child(world: World, planned: Planned) -> Outcome:
@@ -176,21 +196,18 @@ def _stop(world: World, planned: Planned, processes: list[psutil.Process]) -> Ou
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
-    at = time.monotonic()
-    recovered: list[float] = []
+    takeover = Takeover(time.monotonic(), [])
+    until = takeover.since + world.lease_seconds + BEYOND_LEASE_SECONDS
     try:
-        held = world.watch.held_by(process.pid for process in processes)
-        until = at + world.lease_seconds + BEYOND_LEASE_SECONDS
+        takeover.held = world.watch.held_by(process.pid for process in processes)
         while time.monotonic() < until and not world.ending.is_set():
-            moved = set(world.watch.taken_over(held))
-            recovered += [round(time.monotonic() - at, 2)] * len(moved)
-            held = [item for item in held if item not in moved]
-            world.pause(0.2)
+            takeover.look(world.watch)
+            world.pause(LOOK_SECONDS)
     finally:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
-    return Outcome(at, tuple(held), tuple(recovered))
+    return Outcome(takeover.since, takeover)
 
 
 def roll(world: World, planned: Planned) -> Outcome:
@@ -204,13 +221,13 @@ def roll(world: World, planned: Planned) -> Outcome:
                 "a process did not end on SIGTERM", f"{name}, {TERMINATE_SECONDS:.0f} s"
             )
         while world.cluster.leader(name) is None and time.monotonic() - begun < 60:
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)
         if name == VALKEY:
             _wait_for_valkey(world)
         elif name in API:
             url = world.urls[API.index(name)]
             while not ready(url) and time.monotonic() - begun < 30 and not world.ending.is_set():
-                time.sleep(0.2)
+                time.sleep(LOOK_SECONDS)
         else:
             world.pause(2.0)
     return Outcome(time.monotonic())
@@ -372,12 +389,10 @@ class Monkey:
         )
         with self._lock:
             self.happened.append(done)
-        if outcome.held is None:
+        if outcome.takeover is None:
             self._measure_progress(done, outcome.at)
         else:
-            done.held = len(outcome.recovered)
-            done.recovery += outcome.recovered
-            self._measure_takeover(done, outcome.at, outcome.held)
+            self._measure_takeover(done, outcome.takeover)
 
     def _measure_progress(self, done: Happened, since: float) -> None:
         while not self._over(since):
@@ -385,20 +400,17 @@ class Monkey:
             if at is not None:
                 done.recovery.append(round(at - since, 2))
                 return
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
         # Without open work nothing could show a recovery.
         done.never += bool(self._world.watch.open_jobs())
 
-    def _measure_takeover(self, done: Happened, since: float, held: tuple[Held, ...]) -> None:
-        left = list(held)
-        done.held += len(left)
-        while left and not self._over(since):
-            moved = set(self._world.watch.taken_over(left))
-            now = time.monotonic()
-            done.recovery += [round(now - since, 2)] * len(moved)
-            left = [item for item in left if item not in moved]
-            time.sleep(0.2)
-        done.never += len(left)
+    def _measure_takeover(self, done: Happened, takeover: Takeover) -> None:
+        while takeover.held and not self._over(takeover.since):
+            takeover.look(self._world.watch)
+            time.sleep(LOOK_SECONDS)
+        done.recovery, done.never = takeover.again, len(takeover.held)
+        done.freed = list(takeover.freed.values())
+        done.held = len(takeover.again) + done.never
 
     def _over(self, since: float) -> bool:
         return self._measured.is_set() or time.monotonic() - since > NEVER_SECONDS
@@ -419,4 +431,4 @@ def _until_done(action: Callable[[], object], seconds: float = 30) -> None:
         except redis.RedisError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)

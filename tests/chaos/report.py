@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,12 @@ class Report:
         yield from _table("outcome", self.outcome)
         yield from _table("process starts", self.starts)
         yield from _table("logged errors", self.logged)
-        yield "\nrecovery, seconds        count    min median    max  never"
+        yield "\nrecovery, seconds        count   things    min median    max  freed  never"
         for kind, row in sorted(self.recovery.items()):
-            figures = [row[name] for name in ("min", "median", "max")]
+            figures = [row[name] for name in ("min", "median", "max", "freed")]
             shown = "".join(f"{'-' if f is None else f'{f:.1f}':>7}" for f in figures)
-            yield f"  {kind:<22}{row['count']:>6}{shown}{row['never']:>7}"
+            counts = f"{row['count']:>6}{row['measured']:>9}"
+            yield f"  {kind:<24}{counts}{shown}{row['never']:>7}"
         yield "\nmemory, MiB        processes  start   peak    end"
         for role, row in sorted(self.memory.items()):
             sizes = "".join(f"{row[name]:>7.0f}" for name in ("start", "peak", "end"))
@@ -73,20 +74,31 @@ def _table(title: str, rows: dict[str, int]) -> Iterator[str]:
 
 
 def recovery(happened: list[Happened]) -> dict[str, dict[str, Any]]:
-    """Kind of fault → how often, and how long it took until work went on."""
-    found: dict[str, dict[str, Any]] = {}
-    for kind in {fault.kind for fault in happened}:
+    """Kind of fault → how often, and how long it took until work went on.
+
+    What a process held when the records were wiped before its lease ended has lost its place and
+    waits behind everything else: a row of its own.
+    """
+    wipes = [fault.at for fault in happened if fault.kind == "flush"]
+    times: dict[str, list[float]] = defaultdict(list)
+    for fault in happened:
+        for seconds in fault.recovery:
+            wiped = fault.freed and any(fault.at < at < fault.at + seconds for at in wipes)
+            times[f"{fault.kind}, then wiped" if wiped else fault.kind].append(seconds)
+    rows = {}
+    for kind in {fault.kind for fault in happened} | set(times):
         faults = [fault for fault in happened if fault.kind == kind]
-        times = [seconds for fault in faults for seconds in fault.recovery]
-        found[kind] = {
+        freed = [seconds for fault in faults for seconds in fault.freed]
+        rows[kind] = {
             "count": len(faults),
-            "measured": len(times),
-            "min": min(times, default=None),
-            "median": median(times) if times else None,
-            "max": max(times, default=None),
+            "measured": len(times[kind]),
+            "min": min(times[kind], default=None),
+            "median": median(times[kind]) if times[kind] else None,
+            "max": max(times[kind], default=None),
+            "freed": max(freed, default=None),
             "never": sum(fault.never for fault in faults),
         }
-    return found
+    return rows
 
 
 def logged(folder: Path) -> dict[str, int]:

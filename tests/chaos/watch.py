@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import redis
 
@@ -18,6 +18,10 @@ EVERY_SECONDS = 0.2
 EMPTY_ZSETS = ("casola:due",)
 ZERO_HASHES = ("casola:pending", "casola:pending_bytes", "casola:waiting", "casola:running")
 NO_KEYS = ("wait:*", "casola:outside")
+
+
+#: Still its owner's; to be had by the next; claimed by somebody else, or terminal.
+Fate = Literal["held", "free", "again"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,14 @@ class Watch:
                     found.append(Held(request_id, step, state))
         return found
 
-    def taken_over(self, held: list[Held]) -> list[Held]:
-        """Those that somebody else has claimed since, or that are terminal."""
+    def fate(self, held: list[Held]) -> list[Fate]:
+        """What became of each of these steps since."""
         ids = [item.request_id for item in held]
         states = self._pages(ids)
         ended = self._fields(ids, "state")
         return [
-            item
+            "again" if state in TERMINAL else _fate(item, pages.get(item.step))
             for item, pages, (state,) in zip(held, states, ended, strict=True)
-            if state in TERMINAL or _moved(item, pages.get(item.step))
         ]
 
     def leftovers(self) -> list[str]:
@@ -131,8 +134,7 @@ class Watch:
                     self._progress.append(now)
 
 
-def _moved(item: Held, state: str | None) -> bool:
-    """Whether a step left its owner for another; waiting to be claimed is not enough."""
-    if state is None or state == item.state:
-        return False
-    return state[:1] in "rdf"
+def _fate(item: Held, state: str | None) -> Fate:
+    if state == item.state:
+        return "held"
+    return "again" if state and state[0] in "rdf" else "free"
