@@ -122,6 +122,7 @@ class Manifest:
     model: str
     #: The engine that reads the pages.
     engine: str
+    #: ``auto``, or ISO 639-1 codes with commas between them, the most important first.
     language: str
     lane: Lane
     batch_id: str
@@ -135,6 +136,12 @@ class Manifest:
     fingerprint: str = ""
     #: Place in its batch, the first is 0.
     position: int = 0
+    #: Pages that are wanted, such as ``1-5,8``; empty = the format's usual ones.
+    selection: str = ""
+    #: ``ignore``, or ``prefer``: take a page's embedded text where it is plausible.
+    text_layer: str = "ignore"
+    #: Opens an encrypted document. Kept here only: never in a record, a message or a log.
+    password: str = field(default="", repr=False)
     version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -249,6 +256,9 @@ class Job:
     fingerprint: str = ""
     #: Place in its batch, the first is 0.
     position: int = 0
+    #: As of the manifest.
+    selection: str = ""
+    text_layer: str = "ignore"
     version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -303,6 +313,8 @@ def queued_job(manifest: Manifest) -> Job:
         size=manifest.size,
         fingerprint=manifest.fingerprint,
         position=manifest.position,
+        selection=manifest.selection,
+        text_layer=manifest.text_layer,
     )
 
 
@@ -341,23 +353,42 @@ class Word:
     """A word of a line.
 
     `box` is x0, y0, x1, y1 in pixels of the page image, origin top left. `start` is the offset
-    of the word's first character in the text of its line.
+    of the word's first character in the text of its line. `confidence` is calibrated where the
+    engine has a calibration; `confidence_raw` is what the engine said.
     """
 
     text: str
     confidence: float | None
     start: int
     box: tuple[int, int, int, int] | None = None
+    confidence_raw: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of text; `box` is x0, y0, x1, y1 in pixels of the page image, origin top left."""
+    """A line of text; `box` is x0, y0, x1, y1 in pixels of the page image, origin top left.
+
+    Lines with the same `row` stand on one printed row, from left to right (from right to left where
+    the script runs so). `block` is the index of the page's block that the line belongs to.
+    """
 
     text: str
     confidence: float | None
     box: tuple[int, int, int, int]
     words: tuple[Word, ...] = ()
+    block: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Rows that belong together, such as a paragraph, a column or a table.
+
+    `label` is ``text`` or ``table``, or what the engine calls it. `box` as of a line.
+    """
+
+    label: str
+    box: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,7 +396,9 @@ class PageResult:
     """What one attempt read on one page: the schema that every engine fills.
 
     `width` and `height` are the pixels of the page image, turned as the reader sees it (EXIF
-    honoured). Confidences are 0..1, or None where the engine gives none.
+    honoured). `rotation` is by how many degrees clockwise that image has to be turned before its
+    text is upright; boxes are those of the image as it is. Confidences are 0..1, or None where the
+    engine gives none; `confidence_raw` is the page's before calibration.
     """
 
     page: int
@@ -384,6 +417,9 @@ class PageResult:
     flags: tuple[str, ...] = ()
     language: str | None = None
     markdown: str | None = None
+    blocks: tuple[Block, ...] = ()
+    confidence_raw: float | None = None
+    rotation: int = 0
     error: JobError | None = field(default=None)
 
     def to_json(self) -> bytes:

@@ -106,6 +106,9 @@ def _common(made: Manifest | Job) -> dict[str, str]:
         "size": str(made.size),
         "fingerprint": made.fingerprint,
         "position": str(made.position),
+        # Most jobs have neither: each byte of a record counts.
+        **({"selection": made.selection} if made.selection else {}),
+        **({"text_layer": made.text_layer} if made.text_layer != "ignore" else {}),
     }
 
 
@@ -142,6 +145,8 @@ def job_of(request_id: str, record: Mapping[str, str]) -> Job | None:
         size=number("size") or 0,
         fingerprint=record.get("fingerprint", ""),
         position=number("position") or 0,
+        selection=record.get("selection", ""),
+        text_layer=record.get("text_layer", "ignore"),
         error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
         if code
         else None,

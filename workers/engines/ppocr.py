@@ -15,10 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from casola_ocr.errors import ConfigurationError, EngineFailed, Unprocessable
 from casola_ocr.model import Line, PageResult, Word
-from casola_ocr.text.confidence import page_confidence
-from casola_ocr.text.counts import count_words, is_ideograph
-from casola_ocr.text.flags import page_flags
-from casola_ocr.text.reading_order import arrange
+from casola_ocr.text.counts import is_ideograph
+from casola_ocr.text.page import build_page
 
 #: RapidOCR's own threshold: below it the "text" is mostly drawings, stamps and stains.
 LINE_THRESHOLD = 0.5
@@ -118,24 +116,14 @@ class PPOcrEngine:
                 found = self._recognise(image)
             except Exception as error:
                 raise EngineFailed("The engine could not read the page.") from error
-        lines, text = arrange(found)
-        mean, low = page_confidence(
-            (word.text, word.confidence) for line in lines for word in line.words
-        )
-        return PageResult(
+        return build_page(
+            found,
             page=page,
-            width=image.width,
-            height=image.height,
-            text=text,
-            words=count_words(text),
-            confidence=mean,
-            confidence_low=low,
+            size=image.size,
             engine=self.name,
             engine_version=self.version,
             attempts=attempt,
-            seconds=round(time.perf_counter() - start, 3),
-            lines=lines,
-            flags=page_flags(text, mean),
+            seconds=time.perf_counter() - start,
             language=None if language == "auto" else language,
         )
 

@@ -1,0 +1,53 @@
+"""From the lines that an engine found to the page result, the same way for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from casola_ocr.model import Line, PageResult
+from casola_ocr.text.confidence import page_confidence
+from casola_ocr.text.counts import count_words
+from casola_ocr.text.flags import page_flags
+from casola_ocr.text.reading_order import arrange
+
+
+def build_page(
+    found: Sequence[Line],
+    *,
+    page: int,
+    size: tuple[int, int],
+    engine: str,
+    engine_version: str,
+    attempts: int,
+    seconds: float,
+    language: str | None = None,
+    flags: Sequence[str] = (),
+    rotation: int = 0,
+) -> PageResult:
+    """Put the lines in reading order and compute the page's text and numbers.
+
+    `found` are lines in any order, with boxes in pixels of the page image of `size` (width,
+    height), origin top left, and the engine's own confidences. `language` is the one that was
+    found or asked for, None where nobody knows.
+    """
+    lines, text = arrange(found)
+    mean, low = page_confidence(
+        (word.text, word.confidence) for line in lines for word in line.words
+    )
+    return PageResult(
+        page=page,
+        width=size[0],
+        height=size[1],
+        text=text,
+        words=count_words(text),
+        confidence=mean,
+        confidence_low=low,
+        engine=engine,
+        engine_version=engine_version,
+        attempts=attempts,
+        seconds=round(seconds, 3),
+        lines=lines,
+        flags=(*flags, *page_flags(text, mean)),
+        language=language,
+        rotation=rotation,
+    )
