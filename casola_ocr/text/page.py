@@ -9,25 +9,25 @@ from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import count_words
 from casola_ocr.text.flags import page_flags
 from casola_ocr.text.reading_order import arrange
+from casola_ocr.text.upright import Upright
 
 
 def build_page(
     found: Sequence[Line],
     *,
     page: int,
-    size: tuple[int, int],
+    upright: Upright,
     engine: str,
     engine_version: str,
     attempts: int,
     seconds: float,
     language: str | None = None,
     flags: Sequence[str] = (),
-    rotation: int = 0,
 ) -> PageResult:
     """Put the lines in reading order and compute the page's text and numbers.
 
-    `found` are lines in any order, with boxes in pixels of the page image of `size` (width,
-    height), origin top left, and the engine's own confidences. `language` is the one that was
+    `found` are lines in any order, with boxes in pixels of the level page (origin top left) that
+    `upright` tells how to make, and the engine's own confidences. `language` is the one that was
     found or asked for, None where nobody knows.
     """
     lines, text = arrange(found)
@@ -36,8 +36,8 @@ def build_page(
     )
     return PageResult(
         page=page,
-        width=size[0],
-        height=size[1],
+        width=upright.size[0],
+        height=upright.size[1],
         text=text,
         words=count_words(text),
         confidence=mean,
@@ -46,8 +46,8 @@ def build_page(
         engine_version=engine_version,
         attempts=attempts,
         seconds=round(seconds, 3),
-        lines=lines,
+        lines=upright.lines_to_page(lines),
         flags=(*flags, *page_flags(text, mean)),
         language=language,
-        rotation=rotation,
+        rotation=upright.rotation,
     )

@@ -1,51 +1,53 @@
-"""PP-OCRv6 on the CPU: RapidOCR's pipeline on ONNX Runtime, with the models in its wheel."""
+"""PP-OCRv6 on the CPU: RapidOCR's detector and recogniser, with the models in its wheel."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from casola_ocr.errors import ConfigurationError, EngineFailed, Unprocessable
-from casola_ocr.model import Line, PageResult, Word
-from casola_ocr.text.counts import is_ideograph
+from casola_ocr.errors import ConfigurationError, EngineFailed
+from casola_ocr.model import Line, PageResult
 from casola_ocr.text.page import build_page
+from casola_ocr.text.upright import Upright
+from workers.engines.orientation import Sample, rotation_of, skew_of
+from workers.engines.ppocr_detect import Detector, Quads
+from workers.engines.ppocr_words import Token, clip, make_words, share, token_confidences
 
 #: RapidOCR's own threshold: below it the "text" is mostly drawings, stamps and stains.
 LINE_THRESHOLD = 0.5
 #: Nothing legible is smaller than this many pixels in either direction.
 SMALLEST_SIDE = 5
-#: RapidOCR scales the long side down to this; letters of a longer strip would be a pixel high.
-LONG_SIDE = 2000
-LARGEST_RATIO = 100
-#: The detector scales the short side up to 736 pixels whatever the long one becomes then: a strip
-#: of 20 by 1000 took 49 seconds. Narrower pages are padded to this ratio, at which it is fastest
-#: and also misses the least.
-PADDED_RATIO = 3
+#: The recogniser sees lines of this height; widths are filled up to a multiple, because OpenVINO
+#: keeps memory for each shape that it has met.
+LINE_HEIGHT = 48
+WIDTH_STEP = 64
 
-_MODELS = {
-    "Det": "PP-OCRv6_det_small.onnx",
-    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
-    "Rec": "PP-OCRv6_rec_small.onnx",
-}
+_M_MMAP_THRESHOLD = -3
+_MMAP_THRESHOLD_BYTES = 1_000_000
 
-_Box = tuple[int, int, int, int]
+_MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
+
+_Pixels = npt.NDArray[np.uint8]
 _log = logging.getLogger(__name__)
 
 
-class _Token(NamedTuple):
-    """A piece of a line as RapidOCR splits it: a Latin word, or a single character."""
+class Reading(NamedTuple):
+    """Lines with boxes in pixels of the level page, and how the page image becomes level."""
 
-    text: str
-    confidence: float
-    corners: Sequence[Sequence[float]]
+    lines: list[Line]
+    upright: Upright
 
 
 class PPOcrEngine:
@@ -68,12 +70,9 @@ class PPOcrEngine:
         self.version = f"rapidocr {version('rapidocr')} PP-OCRv6 small"
         # ONNX Runtime takes every core when it is told a number that the machine does not have.
         threads = max(1, min(threads, os.cpu_count() or 1))
+        _give_memory_back()
         cv2.setNumThreads(threads)
-        params: dict[str, Any] = {
-            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            "Global.log_level": "error",
-        }
+        params = _parameters(threads)
         models = Path(rapidocr.__file__).parent / "models"
         for part, file_name in _MODELS.items():
             path = models / file_name
@@ -86,14 +85,15 @@ class PPOcrEngine:
             params[f"{part}.model_path"] = str(path)
         try:
             reader: Any = rapidocr.RapidOCR(params=params)
-            self._reader = reader
             _quiet_rapidocr()
-            self._boxer: Any = reader.cal_rec_boxes
-            # RapidOCR pairs words with the confidences of single characters and drops lines
-            # without words, after which words no longer belong to their lines.
-            reader.calc_word_boxes = self._calc_words
             # The models are loaded on first use.
-            self._recognise(_warm_image())
+            reader(np.asarray(_warm_image()))
+            self._detector = Detector(reader.text_det)
+            self._recogniser: Any = reader.text_rec
+            self._input: Any = rapidocr.ch_ppocr_rec.typings.TextRecInput
+            self._crop: Any = reader.crop_text_regions
+            self._boxer: Any = reader.cal_rec_boxes
+            self.recognise(_warm_image())
         except Exception as error:
             raise EngineFailed("The engine's models could not be loaded.") from error
 
@@ -102,24 +102,13 @@ class PPOcrEngine:
 
         Raises:
             EngineFailed: the models failed on this page.
-            Unprocessable: the image is a strip that cannot be scaled to what the models take.
         """
         start = time.perf_counter()
-        short, long = sorted(image.size)
-        found: list[Line] = []
-        if short >= SMALLEST_SIDE:
-            if long > LARGEST_RATIO * short:
-                raise Unprocessable(
-                    f"The page is more than {LARGEST_RATIO} times longer than it is wide."
-                )
-            try:
-                found = self._recognise(image)
-            except Exception as error:
-                raise EngineFailed("The engine could not read the page.") from error
+        reading = self.recognise(image)
         return build_page(
-            found,
+            reading.lines,
             page=page,
-            size=image.size,
+            upright=reading.upright,
             engine=self.name,
             engine_version=self.version,
             attempts=attempt,
@@ -127,78 +116,147 @@ class PPOcrEngine:
             language=None if language == "auto" else language,
         )
 
-    def _recognise(self, image: Image.Image) -> list[Line]:
-        padded, scale = _pad(image.convert("RGB"))
-        pixels = np.ascontiguousarray(np.asarray(padded)[:, :, ::-1])
-        # A threshold of 0 makes RapidOCR keep every line, so that its lists stay aligned.
-        output = self._reader(pixels, return_word_box=True, text_score=0.0)
-        if getattr(output, "boxes", None) is None or not getattr(output, "txts", None):
+    def recognise(self, image: Image.Image) -> Reading:
+        """Find the lines of a page, in any order, and which way up it is.
+
+        Raises:
+            EngineFailed: the models failed on this page.
+        """
+        upright = Upright(image.size)
+        if min(image.size) < SMALLEST_SIDE:
+            return Reading([], upright)
+        try:
+            pixels = _pixels(image)
+            quads = self._detector.find(pixels)
+            rotation = rotation_of(quads, lambda few: self._sample(pixels, few))
+            if rotation:
+                upright = Upright(image.size, rotation)
+                pixels = _pixels(upright.turn(image))
+                quads = self._detector.find(pixels)
+            upright = Upright(image.size, rotation, skew_of(quads))
+            return Reading(self._lines(pixels, quads, upright), upright)
+        except Exception as error:
+            raise EngineFailed("The engine could not read the page.") from error
+
+    def _sample(self, pixels: _Pixels, quads: Quads) -> tuple[list[Sample], list[Sample]]:
+        """Lines read as they are cut out, and the same ones read the other way up."""
+        crops = self._crop(pixels, quads)
+        turned = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops]
+        return (
+            [Sample(*line) for line in zip(*self._recognised(crops)[:2], strict=True)],
+            [Sample(*line) for line in zip(*self._recognised(turned)[:2], strict=True)],
+        )
+
+    def _recognised(self, crops: Sequence[_Pixels]) -> tuple[Any, Any, Any]:
+        """Text, confidence and RapidOCR's word columns of each crop."""
+        filled = [_fill(crop) for crop in crops]
+        found = self._recogniser(self._input(img=filled, return_word_box=True))
+        return found.txts, found.scores, found.word_results
+
+    def _lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> list[Line]:
+        if not len(quads):
             return []
-        words: Sequence[Any] = output.word_results or ()
-        if len(words) != len(output.txts):
-            _log.warning("words do not belong to their lines; splitting the text instead")
-            words = [None] * len(output.txts)
+        crops = self._crop(pixels, quads)
         lines = []
-        for corners, text, score, tokens in zip(
-            output.boxes, output.txts, output.scores, words, strict=True
+        for quad, crop, text, score, info in zip(
+            quads, crops, *self._recognised(crops), strict=True
         ):
-            text = text.strip()
-            box = _clip(corners, image.size, scale)
-            if score < LINE_THRESHOLD or not text or box is None:
+            box = clip(_level(quad, upright), upright.level_size)
+            if score < LINE_THRESHOLD or not text.strip() or box is None:
                 continue
+            tokens = self._tokens(_fill(crop), crop, quad, text, info)
+            tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
+            stripped = text.strip()
             lines.append(
                 Line(
-                    text=text,
-                    confidence=_share(score),
+                    text=stripped,
+                    confidence=share(score),
                     box=box,
-                    words=_make_words(text, tokens[0] if tokens else (), image.size, scale),
+                    words=make_words(stripped, tokens, upright.level_size),
                 )
             )
         return lines
 
-    def _calc_words(self, crops: Any, boxes: Any, recognised: Any) -> tuple[Any, ...]:
-        """Stand in for RapidOCR's method: exactly one entry a line, never false."""
-        result = []
-        lines = zip(crops, boxes, recognised.txts, recognised.word_results, strict=True)
-        for crop, box, text, info in lines:
-            tokens: list[_Token] = []
-            if crop.size and info.words:
-                pieces, corners, _ = self._boxer.cal_ocr_word_box(
-                    text, _corners_of(crop), info, False
-                )
-                corners = self._boxer.reverse_rotate_crop_image(
-                    box.copy(),
-                    self._boxer.adjust_box_overlap(corners),
-                    self._boxer.get_box_direction(box),
-                )
-                confidences = _token_confidences(text, pieces, info.confs)
-                if confidences is not None and len(corners) == len(pieces):
-                    tokens = [
-                        _Token(*token) for token in zip(pieces, confidences, corners, strict=True)
-                    ]
-            result.append((tokens,))
-        return tuple(result)
+    def _tokens(
+        self, filled: _Pixels, crop: _Pixels, quad: Any, text: str, info: Any
+    ) -> list[Token]:
+        """RapidOCR's words of a line, each with its own confidence.
+
+        RapidOCR itself pairs words with the confidences of single characters.
+        """
+        if not crop.size or not info.words:
+            return []
+        pieces, corners, _ = self._boxer.cal_ocr_word_box(text, _corners_of(filled), info, False)
+        corners = [_inside(box, crop.shape[1]) for box in corners]
+        corners = self._boxer.reverse_rotate_crop_image(
+            quad.copy(),
+            self._boxer.adjust_box_overlap(corners),
+            self._boxer.get_box_direction(quad),
+        )
+        confidences = token_confidences(text, pieces, info.confs)
+        if confidences is None or len(corners) != len(pieces):
+            return []
+        return [Token(*token) for token in zip(pieces, confidences, corners, strict=True)]
+
+
+def _parameters(threads: int) -> dict[str, Any]:
+    import rapidocr
+
+    params: dict[str, Any] = {
+        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        "EngineConfig.openvino.inference_num_threads": threads,
+        "Global.log_level": "error",
+        # The classifier turns upright lines over (long ones of books above all); which way up a
+        # page is, is decided for the page.
+        "Global.use_cls": False,
+        # Side by side, lines are filled up to the longest; one by one takes less time.
+        "Rec.rec_batch_num": 1,
+        # The page is scaled before: see Detector.
+        "Det.limit_type": "max",
+        "Det.limit_side_len": 100_000,
+    }
+    if find_spec("openvino") is not None:
+        params |= {f"{part}.engine_type": rapidocr.EngineType.OPENVINO for part in _MODELS}
+    return params
+
+
+def _give_memory_back() -> None:
+    """Let large blocks go back to the system when they are freed (glibc only).
+
+    By itself glibc keeps blocks of up to 32 MB once some were freed: pages of different shapes
+    then cost half as much memory again.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+
+
+def _pixels(image: Image.Image) -> _Pixels:
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def _fill(crop: _Pixels) -> _Pixels:
+    """The crop with its background continued to a width that the recogniser has met before."""
+    height, width = crop.shape[:2]
+    scaled = max(1, round(width * LINE_HEIGHT / max(1, height)))
+    wanted = -(-scaled // WIDTH_STEP) * WIDTH_STEP
+    more = round(wanted * height / LINE_HEIGHT) - width
+    if more <= 0:
+        return crop
+    return np.pad(crop, ((0, 0), (0, more), (0, 0)), mode="edge")
+
+
+def _inside(corners: Any, width: int) -> list[list[float]]:
+    return [[min(x, width), y] for x, y in corners]
+
+
+def _level(corners: Any, upright: Upright) -> list[tuple[float, float]]:
+    return [upright.to_level(float(x), float(y)) for x, y in corners]
 
 
 def _corners_of(crop: Any) -> Any:
     height, width = crop.shape[:2]
     return np.array([[0, 0], [width, 0], [width, height], [0, height]])
-
-
-def _pad(image: Image.Image) -> tuple[Image.Image, float]:
-    """Bring a strip to a shape that the detector takes; return what its boxes grow by."""
-    short, long = sorted(image.size)
-    if long <= PADDED_RATIO * short:
-        return image, 1.0
-    scale = max(1.0, long / LONG_SIDE)
-    if scale > 1:
-        image = image.resize([max(1, round(side / scale)) for side in image.size])
-    least = -(-max(image.size) // PADDED_RATIO)
-    colour = image.getpixel((image.width - 1, image.height - 1))
-    # Padding on the right or below leaves every position as it is.
-    padded = Image.new("RGB", (max(image.width, least), max(image.height, least)), colour)
-    padded.paste(image)
-    return padded, scale
 
 
 def _quiet_rapidocr() -> None:
@@ -213,95 +271,3 @@ def _warm_image() -> Image.Image:
     image = Image.new("RGB", (320, 96), "white")
     ImageDraw.Draw(image).text((24, 24), "Warm 123", font=ImageFont.load_default(40), fill="black")
     return image
-
-
-def _token_confidences(
-    text: str, tokens: Sequence[str], characters: Sequence[float]
-) -> list[float] | None:
-    """The mean of each token's characters; RapidOCR gives one confidence a character of `text`."""
-    starts = _locate(text, tokens)
-    if starts is None or len(characters) != len(text):
-        return None
-    return [
-        sum(characters[start : start + len(token)]) / len(token)
-        for start, token in zip(starts, tokens, strict=True)
-    ]
-
-
-def _locate(text: str, tokens: Iterable[str]) -> list[int] | None:
-    """Where each token begins in the text, one after the other; None when one is not there."""
-    starts = []
-    at = 0
-    for token in tokens:
-        at = text.find(token, at)
-        if at < 0 or not token:
-            return None
-        starts.append(at)
-        at += len(token)
-    return starts
-
-
-def _make_words(
-    text: str, tokens: Sequence[_Token], size: tuple[int, int], scale: float
-) -> tuple[Word, ...]:
-    """Join tokens that belong to one word: the pieces between spaces, save for ideographs.
-
-    Where RapidOCR gave no usable tokens, the words have neither box nor confidence.
-    """
-    starts = _locate(text, [token.text for token in tokens])
-    covered = sum(len(token.text) for token in tokens)
-    if not starts or covered != sum(not character.isspace() for character in text):
-        return _split_words(text)
-    groups: list[tuple[int, list[_Token]]] = []
-    for start, token in zip(starts, tokens, strict=True):
-        joins = (
-            groups
-            and start > 0
-            and not text[start - 1].isspace()
-            and not is_ideograph(text[start - 1])
-            and not is_ideograph(text[start])
-        )
-        if joins:
-            groups[-1][1].append(token)
-        else:
-            groups.append((start, [token]))
-    words = []
-    for start, group in groups:
-        word = "".join(token.text for token in group)
-        confidence = sum(token.confidence * len(token.text) for token in group) / len(word)
-        corners = [corner for token in group for corner in token.corners]
-        words.append(
-            Word(
-                text=word,
-                confidence=_share(confidence),
-                start=start,
-                box=_clip(corners, size, scale),
-            )
-        )
-    return tuple(words)
-
-
-def _split_words(text: str) -> tuple[Word, ...]:
-    pieces = text.split()
-    starts = _locate(text, pieces) or []
-    return tuple(
-        Word(text=piece, confidence=None, start=start)
-        for piece, start in zip(pieces, starts, strict=True)
-    )
-
-
-def _clip(corners: Any, size: tuple[int, int], scale: float) -> _Box | None:
-    """The upright box around the corners, inside the image; None when it lies outside."""
-    width, height = size
-    xs = [float(corner[0]) * scale for corner in corners]
-    ys = [float(corner[1]) * scale for corner in corners]
-    x0, y0 = max(0, int(min(xs))), max(0, int(min(ys)))
-    x1, y1 = min(width, round(max(xs))), min(height, round(max(ys)))
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-        return None
-    # Very narrow letters can be rounded to nothing.
-    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
-
-
-def _share(value: float) -> float:
-    return round(min(1.0, max(0.0, float(value))), 4)
