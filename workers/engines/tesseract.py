@@ -30,8 +30,9 @@ PAGE_INCHES = 11
 LEAST_DPI, MOST_DPI = 70, 300
 #: Page segmentation: find the blocks by itself; tell only orientation and script.
 PSM_AUTOMATIC, PSM_SCRIPT = 3, 0
-#: What ``auto`` tries on a page in Latin script. More languages at once are slower and no better.
-LATIN_AUTO = ("en",)
+#: What ``auto`` reads a page in Latin script with: all of them take twice the time of one, and make
+#: a fifth less errors than English alone on pages in these languages (docs/why.md).
+LATIN_AUTO = ("en", "fr", "de", "es", "it", "pt")
 #: Its second thread mostly spins: 4 % faster alone on a machine, and up to 40 times slower beside
 #: other work. Pages are read side by side instead.
 THREAD_LIMIT = "1"
