@@ -218,8 +218,9 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
             running = children(worker.pid)
         worker.kill()
     assert running
-    _, alive = psutil.wait_procs(running, timeout=1)
-    assert alive == []
+    _, left = psutil.wait_procs(running, timeout=1)
+    # A container's first process may never collect what has died.
+    assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_page_that_tesseract_refuses_is_an_engine_error_without_its_words(
