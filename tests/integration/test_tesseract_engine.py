@@ -216,6 +216,8 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
         while not running and time.monotonic() < deadline:
             time.sleep(0.05)
             running = children(worker.pid)
+        # It has the whole image by then, and reads.
+        time.sleep(1)
         worker.kill()
     assert running
     _, left = psutil.wait_procs(running, timeout=1)
