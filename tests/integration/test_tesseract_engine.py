@@ -204,7 +204,7 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
     script = (
         "from tests.pages import draw_page\n"
         "from workers.engines.tesseract import TesseractEngine\n"
-        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 300, width=2400)\n"
+        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 80, width=2400)\n"
         "engine = TesseractEngine(1)\n"
         "print('ready', flush=True)\n"
         "engine.recognise(page, ['en'])\n"
