@@ -204,7 +204,7 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
     script = (
         "from tests.pages import draw_page\n"
         "from workers.engines.tesseract import TesseractEngine\n"
-        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 80, width=2400)\n"
+        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 240, width=2400)\n"
         "engine = TesseractEngine(1)\n"
         "print('ready', flush=True)\n"
         "engine.recognise(page, ['en'])\n"
@@ -220,7 +220,7 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
         time.sleep(1)
         worker.kill()
     assert running
-    _, left = psutil.wait_procs(running, timeout=1)
+    _, left = psutil.wait_procs(running, timeout=0.5)
     # A container's first process may never collect what has died.
     assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
 
