@@ -204,7 +204,7 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
     script = (
         "from tests.pages import draw_page\n"
         "from workers.engines.tesseract import TesseractEngine\n"
-        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 240, width=2400)\n"
+        "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 120, width=2400)\n"
         "engine = TesseractEngine(1)\n"
         "print('ready', flush=True)\n"
         "engine.recognise(page, ['en'])\n"
@@ -216,8 +216,9 @@ def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
         while not running and time.monotonic() < deadline:
             time.sleep(0.05)
             running = children(worker.pid)
-        # It has the whole image by then, and reads.
-        time.sleep(1)
+        # Having used so much it has the whole image, and reads; it would end long after a second.
+        while running and running[0].cpu_times().user < 0.4:
+            time.sleep(0.05)
         worker.kill()
     assert running
     _, left = psutil.wait_procs(running, timeout=0.5)
