@@ -19,6 +19,7 @@
     │   ├── TooManyPages             too_many_pages            422  no
     │   ├── UnknownModel             unknown_model             422  no
     │   ├── UnknownLanguage          unknown_language          422  no
+    │   ├── LanguageNotInstalled     language_not_installed    422  no
     │   ├── KeyReused                idempotency_key_reused    422  no
     │   ├── BadUrl                   bad_url                   422  no
     │   └── FetchRefused             fetch_refused             422  no
@@ -191,7 +192,16 @@ class UnknownLanguage(Unprocessable):
     """The language is not known."""
 
     code = "unknown_language"
-    advice = "Use 'auto' or an ISO 639-1 code such as 'en'."
+    advice = (
+        "Use 'auto', or languages that the model reads; GET /api/v1/engines lists them for each."
+    )
+
+
+class LanguageNotInstalled(Unprocessable):
+    """The model could read this language, but its data is not installed here."""
+
+    code = "language_not_installed"
+    advice = "Ask your operator to run 'apt-get install' with the packages; or use another model."
 
 
 class KeyReused(Unprocessable):

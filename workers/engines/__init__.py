@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from shutil import which
 from typing import Literal, NamedTuple
 
 from casola_ocr.errors import ConfigurationError
@@ -15,11 +16,12 @@ from workers.engines.base import Engine
 
 
 class EngineEntry(NamedTuple):
-    """Where an engine's class is, and the packages that it cannot run without."""
+    """Where an engine's class is, and the packages and programs that it cannot run without."""
 
     module: str
     name: str
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     #: ``prefork``: an `Engine` in each child. ``threads``: one `ThreadedEngine` for all threads.
     pool: Literal["prefork", "threads"] = "prefork"
 
@@ -27,16 +29,15 @@ class EngineEntry(NamedTuple):
 #: Engines that read on the CPU, by the name that clients send as `model`.
 CPU_ENGINES: dict[str, EngineEntry] = {
     "pp-ocrv6": EngineEntry("workers.engines.ppocr", "PPOcrEngine", ("rapidocr", "onnxruntime")),
+    "tesseract": EngineEntry(
+        "workers.engines.tesseract", "TesseractEngine", programs=("tesseract",)
+    ),
 }
 
 
 def installed_engines() -> tuple[str, ...]:
-    """Return the names of the engines whose packages are installed."""
-    return tuple(
-        name
-        for name, entry in CPU_ENGINES.items()
-        if all(find_spec(package) is not None for package in entry.needs)
-    )
+    """Return the names of the engines that have all they need."""
+    return tuple(name for name, entry in CPU_ENGINES.items() if not _missing(entry))
 
 
 def pool_of(names: Sequence[str]) -> Literal["prefork", "threads"]:
@@ -61,8 +62,13 @@ def make_engine(name: str, threads: int) -> Engine:
     if entry is None:
         known = ", ".join(sorted(CPU_ENGINES))
         raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
-    missing = [package for package in entry.needs if find_spec(package) is None]
-    if missing:
-        raise ConfigurationError(f"The engine '{name}' needs the package {', '.join(missing)}.")
+    if missing := _missing(entry):
+        raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
     engine: Engine = getattr(import_module(entry.module), entry.name)(threads)
     return engine
+
+
+def _missing(entry: EngineEntry) -> list[str]:
+    """What the engine needs and this machine does not have."""
+    packages = [f"the package {name}" for name in entry.needs if find_spec(name) is None]
+    return packages + [f"the program {name}" for name in entry.programs if which(name) is None]

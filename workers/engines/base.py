@@ -35,7 +35,7 @@ class Engine(Protocol):
     version: str
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
-        """Read one page. `language` is an ISO 639-1 code or ``auto``."""
+        """Read one page. `language` is ``auto``, or codes as `languages.language_codes` writes."""
         ...
 
 

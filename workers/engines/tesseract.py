@@ -1,0 +1,266 @@
+"""Tesseract on the CPU: the program itself, one run for each page."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from casola_ocr.errors import ConfigurationError, EngineFailed, LanguageNotInstalled
+from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
+from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.text.counts import is_ideograph
+from casola_ocr.text.page import build_page
+
+PROGRAM = "tesseract"
+#: Tesseract refuses less than 3 pixels; nothing legible is smaller than this in either direction.
+SMALLEST_SIDE = 5
+#: Its coordinates are 16 bits wide.
+LARGEST_SIDE = 32_767
+#: Most pages are about so many inches long; without a dpi Tesseract guesses 70 for many.
+PAGE_INCHES = 11
+LEAST_DPI, MOST_DPI = 70, 300
+#: Page segmentation: find the blocks by itself; tell only orientation and script.
+PSM_AUTOMATIC, PSM_SCRIPT = 3, 0
+#: What ``auto`` reads a page in Latin script with: all of them take twice the time of one, and make
+#: a fifth less errors than English alone on pages in these languages (docs/why.md).
+LATIN_AUTO = ("en", "fr", "de", "es", "it", "pt")
+#: Its second thread mostly spins: 4 % faster alone on a machine, and up to 40 times slower beside
+#: other work. Pages are read side by side instead.
+THREAD_LIMIT = "1"
+#: All that the program gets of the environment: no secret of the service.
+_VARIABLES = ("PATH", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
+#: Punctuation that stands between ideographs, full-width forms, Thai.
+_UNSPACED = re.compile(r"[\u3000-\u303f\uff00-\uff65\u0e00-\u0e7f]")
+
+_log = logging.getLogger(__name__)
+
+
+class TesseractEngine:
+    """Reads with the installed Tesseract, in the languages whose data is installed."""
+
+    name = "tesseract"
+
+    def __init__(self, threads: int):
+        """Ask the program for its version and languages. It runs on one thread, whatever is given.
+
+        Raises:
+            ConfigurationError: the program is not installed, or has no language.
+        """
+        self._environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        self._environment["OMP_THREAD_LIMIT"] = THREAD_LIMIT
+        try:
+            version = self._run(["--version"]).split()[1]
+            # The first line is a heading.
+            self._data = frozenset(self._run(["--list-langs"]).split("\n")[1:]) - {""}
+        except (FileNotFoundError, EngineFailed, IndexError) as error:
+            raise ConfigurationError(
+                "The engine 'tesseract' needs the program tesseract: apt-get install tesseract-ocr."
+            ) from error
+        self.version = f"tesseract {version}{_data_version()}"
+        #: Codes of the languages that work on this machine.
+        self.languages: frozenset[str] = frozenset(
+            code
+            for code, language in LANGUAGES.items()
+            if any(name in self._data for name in language.data)
+        )
+        if not self.languages:
+            raise ConfigurationError(
+                "Tesseract has no language data: apt-get install tesseract-ocr-eng."
+            )
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        """Read one page. On ``auto`` the languages follow from the script that is found first.
+
+        Raises:
+            EngineFailed: Tesseract failed on this page.
+            LanguageNotInstalled: the data of a language is not on this machine.
+        """
+        start = time.perf_counter()
+        codes = [known.code for known in parse_codes(language)] or self._guess(image)
+        return build_page(
+            self.recognise(image, codes),
+            page=page,
+            size=image.size,
+            engine=self.name,
+            engine_version=self.version,
+            attempts=attempt,
+            seconds=time.perf_counter() - start,
+            language=None if language == AUTO else language,
+        )
+
+    def recognise(
+        self, image: Image.Image, languages: Sequence[str], *, psm: int = PSM_AUTOMATIC
+    ) -> list[Line]:
+        """The lines of an image, in its pixels, in languages by code, the most important first.
+
+        `psm` is Tesseract's page segmentation mode (7: the image is a single line of text).
+
+        Raises:
+            EngineFailed: Tesseract failed on this image.
+            LanguageNotInstalled: the data of a language is not on this machine.
+        """
+        data = self._data_of(languages)
+        small, scale = _shrink(image)
+        if min(small.size) < SMALLEST_SIDE:
+            return []
+        table = self._run(_arguments(small, data, psm, "tsv"), small)
+        return _lines(table, image.size, scale)
+
+    def _guess(self, image: Image.Image) -> Sequence[str]:
+        """Languages for a page of which nothing is known, by its script."""
+        script = self._find_script(image)
+        if script == "Latin":
+            found = [code for code in LATIN_AUTO if code in self.languages]
+        else:
+            # Its most used language that is here; names and numbers beside it are Latin.
+            of_script = [known.code for known in LANGUAGES.values() if known.script == script]
+            found = [code for code in of_script if code in self.languages][:1]
+            found += [code for code in LATIN_AUTO[:1] if code in self.languages]
+        return found or [next(code for code in LANGUAGES if code in self.languages)]
+
+    def _find_script(self, image: Image.Image) -> str:
+        small, _ = _shrink(image)
+        if "osd" not in self._data or min(small.size) < SMALLEST_SIDE:
+            return "Latin"
+        try:
+            told = self._run(_arguments(small, ["osd"], PSM_SCRIPT), small)
+        except EngineFailed:
+            # Its answer to a page with too little text to tell.
+            return "Latin"
+        script = re.search(r"^Script: (\w+)$", told, re.MULTILINE)
+        return script[1] if script else "Latin"
+
+    def _data_of(self, languages: Sequence[str]) -> list[str]:
+        """Names of the language data, in the same order."""
+        missing = [LANGUAGES[code] for code in languages if code not in self.languages]
+        if missing:
+            raise LanguageNotInstalled(
+                f"The data for {', '.join(known.name for known in missing)} is not installed: "
+                f"{' '.join(name for known in missing for name in known.packages)}."
+            )
+        wanted = [name for code in languages for name in LANGUAGES[code].data]
+        return [name for name in dict.fromkeys(wanted) if name in self._data]
+
+    def _run(self, arguments: Sequence[str], image: Image.Image | None = None) -> str:
+        """Run Tesseract; whatever interrupts this call, a signal's handler included, ends it.
+
+        Raises:
+            EngineFailed: it ended with an error.
+        """
+        done = subprocess.run(
+            [*_dies_with_us(), PROGRAM, *arguments],
+            input=_as_pixmap(image) if image else b"",
+            capture_output=True,
+            env=self._environment,
+        )
+        if done.returncode:
+            _log.warning("tesseract: %s", done.stderr[-500:].decode(errors="replace"))
+            raise EngineFailed("Tesseract could not read the page.")
+        return done.stdout.decode(errors="replace")
+
+
+def _dies_with_us() -> list[str]:
+    """What makes the program end with this process, even when that is killed (Linux only)."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+
+def _arguments(image: Image.Image, data: Sequence[str], psm: int, *formats: str) -> list[str]:
+    dpi = min(MOST_DPI, max(LEAST_DPI, max(image.size) // PAGE_INCHES))
+    languages = "+".join(data)
+    options = ["-l", languages, "--psm", str(psm), "--dpi", str(dpi)]
+    return ["stdin", "stdout", *options, *formats]
+
+
+def _as_pixmap(image: Image.Image) -> bytes:
+    """The pixels as they are: nothing to compress and to unpack again."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PPM")
+    return buffer.getvalue()
+
+
+def _shrink(image: Image.Image) -> tuple[Image.Image, float]:
+    """An image that Tesseract takes, and what its boxes grow by."""
+    scale = max(1.0, max(image.size) / LARGEST_SIDE)
+    if scale > 1:
+        image = image.resize([max(1, int(side / scale)) for side in image.size])
+    return image, scale
+
+
+def _data_version() -> str:
+    """Version of the packaged language data, where the system can tell."""
+    try:
+        asked = ["dpkg-query", "--show", "--showformat=${Version}", "tesseract-ocr-eng"]
+        done = subprocess.run(asked, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return f" tessdata {done.stdout}" if done.returncode == 0 else ""
+
+
+def _lines(table: str, size: tuple[int, int], scale: float) -> list[Line]:
+    """The lines of Tesseract's table, whose rows are the words and what holds them."""
+    words: dict[tuple[str, ...], list[Word]] = {}
+    for row in table.splitlines()[1:]:
+        level, _page, *place, _number, left, top, width, height, confidence, text = row.split("\t")
+        text = text.strip()
+        # Only words have a text; those that were not recognised have a confidence of -1.
+        if level != "5" or not text or float(confidence) < 0:
+            continue
+        word = Word(
+            text=text,
+            confidence=round(min(100.0, float(confidence)) / 100, 4),
+            start=0,
+            box=_scaled((int(left), int(top)), int(width), int(height), size, scale),
+        )
+        words.setdefault(tuple(place), []).append(word)
+    return [_line(found) for found in words.values()]
+
+
+def _line(found: Sequence[Word]) -> Line:
+    """A line of words in the order in which they are read."""
+    boxes = [word.box for word in found if word.box]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    box = min(lefts), min(tops), max(rights), max(bottoms)
+    text = ""
+    words: list[Word] = []
+    for word in found:
+        if words and _is_spaced(words[-1], word, box[3] - box[1]):
+            text += " "
+        words.append(replace(word, start=len(text)))
+        text += word.text
+    weights = sum(len(word.text) for word in words)
+    confidence = sum((word.confidence or 0) * len(word.text) for word in words) / weights
+    return Line(text=text, confidence=round(confidence, 4), box=box, words=tuple(words))
+
+
+def _is_spaced(left: Word, right: Word, height: int) -> bool:
+    """Whether a space stands between two words.
+
+    Tesseract also splits what is written without spaces; there the gap tells.
+    """
+    if not (_runs_on(left.text[-1]) or _runs_on(right.text[0])) or not (left.box and right.box):
+        return True
+    return right.box[0] - left.box[2] > height / 2
+
+
+def _runs_on(character: str) -> bool:
+    """Whether the character belongs to a script without spaces: ideographs, kana, Thai."""
+    return is_ideograph(character) or bool(_UNSPACED.match(character))
+
+
+def _scaled(
+    corner: tuple[int, int], width: int, height: int, size: tuple[int, int], scale: float
+) -> tuple[int, int, int, int]:
+    """A box of the page image, at least a pixel wide and high."""
+    x0, y0 = (min(int(at * scale), side - 1) for at, side in zip(corner, size, strict=True))
+    x1 = min(size[0], round((corner[0] + width) * scale))
+    y1 = min(size[1], round((corner[1] + height) * scale))
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
