@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from casola_ocr.model import Line, PageResult
+from casola_ocr.text.calibration import calibrated
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import count_words
 from casola_ocr.text.flags import page_flags
@@ -30,7 +31,10 @@ def build_page(
     `upright` tells how to make, and the engine's own confidences. `language` is the one that was
     found or asked for, None where nobody knows.
     """
-    lines, text = arrange(found)
+    lines, text = arrange(calibrated(found, engine))
+    raw, _ = page_confidence(
+        (word.text, word.confidence_raw) for line in lines for word in line.words
+    )
     mean, low = page_confidence(
         (word.text, word.confidence) for line in lines for word in line.words
     )
@@ -50,4 +54,5 @@ def build_page(
         flags=(*flags, *page_flags(text, mean)),
         language=language,
         rotation=upright.rotation,
+        confidence_raw=raw,
     )

@@ -32,6 +32,9 @@ CPU_ENGINES: dict[str, EngineEntry] = {
     "tesseract": EngineEntry(
         "workers.engines.tesseract", "TesseractEngine", programs=("tesseract",)
     ),
+    "auto": EngineEntry(
+        "workers.engines.auto", "AutoEngine", ("rapidocr", "onnxruntime"), ("tesseract",)
+    ),
 }
 
 

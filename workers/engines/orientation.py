@@ -17,8 +17,8 @@ _UPRIGHT_RATIO = 1.5
 _SAMPLES = 5
 #: Only so many times a line's height of each is read: more costs time and says nothing new.
 _SAMPLE_LENGTH = 12
-#: A page whose sample reads this well needs no second look.
-_SURE = 0.9
+#: Below this what was read is no text.
+_LEGIBLE = 0.85
 #: The other direction has to read this much better.
 _MARGIN = 0.1
 #: A page with a steeper slope is no scan but a photo of something else.
@@ -55,8 +55,11 @@ def rotation_of(quads: Quads, read: Read) -> int:
     few = np.stack([_shorten(quad) for quad in of_kind[longest]])
     as_cut, turned = read(few)
     forward, backward = _sure(as_cut), _sure(turned)
+    if max(forward, backward) < _LEGIBLE:
+        # Neither way is text to this engine: it may be in a script that it does not know.
+        return 0
     if not sideways:
-        return 180 if forward < _SURE and backward > forward + _MARGIN else 0
+        return 180 if backward > forward + _MARGIN else 0
     if backward > forward + _MARGIN:
         return 90
     return 0 if _is_ideographic(as_cut) else 270

@@ -18,15 +18,17 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from casola_ocr.errors import ConfigurationError, EngineFailed
-from casola_ocr.model import Line, PageResult
+from casola_ocr.model import Line, PageResult, Word
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.orientation import Sample, rotation_of, skew_of
 from workers.engines.ppocr_detect import Detector, Quads
-from workers.engines.ppocr_words import Token, clip, make_words, share, token_confidences
+from workers.engines.ppocr_words import Box, Token, clip, make_words, share, token_confidences
 
 #: RapidOCR's own threshold: below it the "text" is mostly drawings, stamps and stains.
 LINE_THRESHOLD = 0.5
+#: Lines in a script that the recogniser knows get more than this, but for Fraktur and handwriting.
+SURE_LINE = 0.95
 #: Nothing legible is smaller than this many pixels in either direction.
 SMALLEST_SIDE = 5
 #: The recogniser sees lines of this height; widths are filled up to a multiple, because OpenVINO
@@ -48,6 +50,8 @@ class Reading(NamedTuple):
 
     lines: list[Line]
     upright: Upright
+    #: Part of the detected lines' length that was read badly or not at all.
+    doubt: float = 0.0
 
 
 class PPOcrEngine:
@@ -134,7 +138,7 @@ class PPOcrEngine:
                 pixels = _pixels(upright.turn(image))
                 quads = self._detector.find(pixels)
             upright = Upright(image.size, rotation, skew_of(quads))
-            return Reading(self._lines(pixels, quads, upright), upright)
+            return self._read_lines(pixels, quads, upright)
         except Exception as error:
             raise EngineFailed("The engine could not read the page.") from error
 
@@ -153,29 +157,26 @@ class PPOcrEngine:
         found = self._recogniser(self._input(img=filled, return_word_box=True))
         return found.txts, found.scores, found.word_results
 
-    def _lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> list[Line]:
+    def _read_lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> Reading:
         if not len(quads):
-            return []
+            return Reading([], upright)
         crops = self._crop(pixels, quads)
         lines = []
+        length = doubtful = 0.0
         for quad, crop, text, score, info in zip(
             quads, crops, *self._recognised(crops), strict=True
         ):
+            length += crop.shape[1]
+            doubtful += crop.shape[1] if score < SURE_LINE else 0
             box = clip(_level(quad, upright), upright.level_size)
             if score < LINE_THRESHOLD or not text.strip() or box is None:
                 continue
             tokens = self._tokens(_fill(crop), crop, quad, text, info)
             tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
-            stripped = text.strip()
-            lines.append(
-                Line(
-                    text=stripped,
-                    confidence=share(score),
-                    box=box,
-                    words=make_words(stripped, tokens, upright.level_size),
-                )
-            )
-        return lines
+            words = make_words(text.strip(), tokens, upright.level_size)
+            box = _trim(box, words)
+            lines.append(Line(text=text.strip(), confidence=share(score), box=box, words=words))
+        return Reading(lines, upright, doubtful / length)
 
     def _tokens(
         self, filled: _Pixels, crop: _Pixels, quad: Any, text: str, info: Any
@@ -252,6 +253,15 @@ def _inside(corners: Any, width: int) -> list[list[float]]:
 
 def _level(corners: Any, upright: Upright) -> list[tuple[float, float]]:
     return [upright.to_level(float(x), float(y)) for x, y in corners]
+
+
+def _trim(box: Box, words: Sequence[Word]) -> Box:
+    """The line without the margin that the detector leaves beside it: gutters are narrow."""
+    boxes = [word.box for word in words if word.box]
+    if not boxes or box[3] - box[1] > box[2] - box[0]:
+        return box
+    left, right = min(each[0] for each in boxes), max(each[2] for each in boxes)
+    return max(box[0], left), box[1], min(box[2], right), box[3]
 
 
 def _corners_of(crop: Any) -> Any:

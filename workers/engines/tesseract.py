@@ -9,8 +9,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -19,6 +21,7 @@ from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
 from casola_ocr.model import Line, PageResult, Word
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.page import build_page
+from casola_ocr.text.upright import Upright
 
 PROGRAM = "tesseract"
 #: Tesseract refuses less than 3 pixels; nothing legible is smaller than this in either direction.
@@ -41,7 +44,28 @@ _VARIABLES = ("PATH", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
 #: Punctuation that stands between ideographs, full-width forms, Thai.
 _UNSPACED = re.compile(r"[\u3000-\u303f\uff00-\uff65\u0e00-\u0e7f]")
 
+#: Columns of a row of the table.
+_CELLS = 12
+
+Box = tuple[int, int, int, int]
+
+#: Page orientation is believed from this confidence, which has no upper end; right ones mostly have
+#: more than 5.
+LEAST_ORIENTATION = 2.0
+_TOLD = re.compile(r"^([A-Z][a-z ]+): (\S+)$", re.MULTILINE)
+#: A page that is read worse than this may stand on its head.
+DOUBTFUL = 0.6
+
 _log = logging.getLogger(__name__)
+
+
+class Look(NamedTuple):
+    """What Tesseract sees of a page before it reads it."""
+
+    #: As Tesseract calls it, which is how `Language.script` does.
+    script: str
+    #: By how many degrees clockwise the page has to be turned to be read.
+    rotation: int
 
 
 class TesseractEngine:
@@ -85,11 +109,20 @@ class TesseractEngine:
             LanguageNotInstalled: the data of a language is not on this machine.
         """
         start = time.perf_counter()
-        codes = [known.code for known in parse_codes(language)] or self._guess(image)
+        codes = [known.code for known in parse_codes(language)]
+        upright = Upright(image.size)
+        look = None if codes else self.look(image)
+        if look:
+            codes = self.languages_of(look.script)
+            upright = Upright(image.size, look.rotation)
+        lines = self.recognise(upright.turn(image), codes)
+        if look is None and _mean(lines) < DOUBTFUL and (rotation := self.look(image).rotation):
+            upright = Upright(image.size, rotation)
+            lines = self.recognise(upright.turn(image), codes)
         return build_page(
-            self.recognise(image, codes),
+            lines,
             page=page,
-            size=image.size,
+            upright=upright,
             engine=self.name,
             engine_version=self.version,
             attempts=attempt,
@@ -112,12 +145,11 @@ class TesseractEngine:
         small, scale = _shrink(image)
         if min(small.size) < SMALLEST_SIDE:
             return []
-        table = self._run(_arguments(small, data, psm, "tsv"), small)
-        return _lines(table, image.size, scale)
+        told = self._run(_arguments(small, data, psm, "tsv", "txt"), small)
+        return _lines(told, image.size, scale)
 
-    def _guess(self, image: Image.Image) -> Sequence[str]:
-        """Languages for a page of which nothing is known, by its script."""
-        script = self._find_script(image)
+    def languages_of(self, script: str) -> list[str]:
+        """Languages for a page of which nothing but its script is known, of those installed."""
         if script == "Latin":
             found = [code for code in LATIN_AUTO if code in self.languages]
         else:
@@ -127,17 +159,19 @@ class TesseractEngine:
             found += [code for code in LATIN_AUTO[:1] if code in self.languages]
         return found or [next(code for code in LANGUAGES if code in self.languages)]
 
-    def _find_script(self, image: Image.Image) -> str:
+    def look(self, image: Image.Image) -> Look:
+        """The script of a page and which way up it is; Latin and upright where nothing tells."""
         small, _ = _shrink(image)
         if "osd" not in self._data or min(small.size) < SMALLEST_SIDE:
-            return "Latin"
+            return Look("Latin", 0)
         try:
             told = self._run(_arguments(small, ["osd"], PSM_SCRIPT), small)
         except EngineFailed:
             # Its answer to a page with too little text to tell.
-            return "Latin"
-        script = re.search(r"^Script: (\w+)$", told, re.MULTILINE)
-        return script[1] if script else "Latin"
+            return Look("Latin", 0)
+        found = dict(_TOLD.findall(told))
+        sure = float(found.get("Orientation confidence", 0)) > LEAST_ORIENTATION
+        return Look(found.get("Script", "Latin"), int(found.get("Rotate", 0)) if sure else 0)
 
     def _data_of(self, languages: Sequence[str]) -> list[str]:
         """Names of the language data, in the same order."""
@@ -166,6 +200,11 @@ class TesseractEngine:
             _log.warning("tesseract: %s", done.stderr[-500:].decode(errors="replace"))
             raise EngineFailed("Tesseract could not read the page.")
         return done.stdout.decode(errors="replace")
+
+
+def _mean(lines: Sequence[Line]) -> float:
+    weights = sum(len(line.text) for line in lines)
+    return sum((line.confidence or 0.0) * len(line.text) for line in lines) / max(1, weights)
 
 
 def _dies_with_us() -> list[str]:
@@ -205,11 +244,20 @@ def _data_version() -> str:
     return f" tessdata {done.stdout}" if done.returncode == 0 else ""
 
 
-def _lines(table: str, size: tuple[int, int], scale: float) -> list[Line]:
-    """The lines of Tesseract's table, whose rows are the words and what holds them."""
+def _lines(told: str, size: tuple[int, int], scale: float) -> list[Line]:
+    """The lines of Tesseract's table, with the spaces of the plain text that follows it.
+
+    The table's rows are the words and what holds them. It also splits what is written as one word
+    in Korean and others; only the text knows.
+    """
     words: dict[tuple[str, ...], list[Word]] = {}
-    for row in table.splitlines()[1:]:
-        level, _page, *place, _number, left, top, width, height, confidence, text = row.split("\t")
+    texts: list[str] = []
+    for row in told.splitlines()[1:]:
+        cells = row.split("\t")
+        if len(cells) != _CELLS or not cells[0].isdecimal():
+            texts.append(row)
+            continue
+        level, _page, *place, _number, left, top, width, height, confidence, text = cells
         text = text.strip()
         # Only words have a text; those that were not recognised have a confidence of -1.
         if level != "5" or not text or float(confidence) < 0:
@@ -221,14 +269,42 @@ def _lines(table: str, size: tuple[int, int], scale: float) -> list[Line]:
             box=_scaled((int(left), int(top)), int(width), int(height), size, scale),
         )
         words.setdefault(tuple(place), []).append(word)
-    return [_line(found) for found in words.values()]
+    spaced = {"".join(text.split()): text.split() for text in texts}
+    return [_line(_joined(found, spaced)) for found in words.values()]
+
+
+def _joined(found: Sequence[Word], spaced: Mapping[str, Sequence[str]]) -> Sequence[Word]:
+    """The words of a line, those joined that the text writes as one."""
+    tokens = spaced.get("".join(word.text for word in found), ())
+    if len(tokens) >= len(found):
+        return found
+    ends = set(accumulate(len(token) for token in tokens))
+    joined: list[Word] = []
+    at = 0
+    for word in found:
+        if not joined or at in ends or _runs_on(joined[-1].text[-1]) or _runs_on(word.text[0]):
+            joined.append(word)
+        else:
+            joined[-1] = _one_word(joined[-1], word)
+        at += len(word.text)
+    return joined
+
+
+def _one_word(left: Word, right: Word) -> Word:
+    text = left.text + right.text
+    weighted = [(word.confidence or 0) * len(word.text) for word in (left, right)]
+    box = left.box and right.box and _around([left.box, right.box])
+    return replace(left, text=text, confidence=round(sum(weighted) / len(text), 4), box=box)
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _line(found: Sequence[Word]) -> Line:
     """A line of words in the order in which they are read."""
-    boxes = [word.box for word in found if word.box]
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    box = min(lefts), min(tops), max(rights), max(bottoms)
+    box = _around([word.box for word in found if word.box])
     text = ""
     words: list[Word] = []
     for word in found:
@@ -258,7 +334,7 @@ def _runs_on(character: str) -> bool:
 
 def _scaled(
     corner: tuple[int, int], width: int, height: int, size: tuple[int, int], scale: float
-) -> tuple[int, int, int, int]:
+) -> Box:
     """A box of the page image, at least a pixel wide and high."""
     x0, y0 = (min(int(at * scale), side - 1) for at, side in zip(corner, size, strict=True))
     x1 = min(size[0], round((corner[0] + width) * scale))

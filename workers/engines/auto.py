@@ -1,0 +1,154 @@
+"""The engine behind the model ``auto``: for each page the reading that is best.
+
+PP-OCRv6 reads every page; it is the faster one, and on the scripts that it knows the better one.
+Only where it is unsure of a good part of a page Tesseract looks which script that is. When it is
+one that PP-OCRv6 does not know, Tesseract reads the page as well, and the two readings are fused
+word by word, so that a page in two scripts keeps all its lines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
+from casola_ocr.model import Line, PageResult
+from casola_ocr.text import flags
+from casola_ocr.text.calibration import calibrated
+from casola_ocr.text.fusion import fuse
+from casola_ocr.text.language import detect_language, script_of
+from casola_ocr.text.page import build_page
+from casola_ocr.text.upright import Upright
+from workers.engines.ppocr import PPOcrEngine, Reading
+from workers.engines.tesseract import TesseractEngine
+
+#: Scripts that PP-OCRv6 knows.
+FIRST_SCRIPTS = frozenset({"Latin", "Han", "Japanese"})
+#: Part of a page's lines, by length, on which it has to be unsure before another look is worth it.
+DOUBT = 0.12
+
+
+#: A script that was seen on a page is there when so many of its letters are read with so much
+#: certainty: a smudge or a foreign font can look like any script.
+_LETTERS = 10
+_CERTAIN = 0.6
+
+
+class _Plan(NamedTuple):
+    """A second reading: in which languages, of the page turned how, and why."""
+
+    languages: Sequence[str]
+    #: Of the page image, where the first reading got it wrong; None where it did not.
+    rotation: int | None
+    reason: str
+
+
+_FIRST_ALONE = _Plan((), None, flags.AUTO_FIRST)
+
+
+class AutoEngine:
+    """Both CPU engines as one."""
+
+    name = AUTO
+
+    def __init__(self, threads: int):
+        """Load both.
+
+        Raises:
+            ConfigurationError: one of them is not installed.
+            EngineFailed: the models do not run.
+        """
+        self._first = PPOcrEngine(threads)
+        self._second = TesseractEngine(threads)
+        self.version = f"{self._first.version}, {self._second.version}"
+
+    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+        """Read one page; `engine` of the result names who read it, its flags say why.
+
+        Raises:
+            EngineFailed: an engine failed on this page.
+            LanguageNotInstalled: the data of a language is not on this machine.
+        """
+        start = time.perf_counter()
+        asked = [known.code for known in parse_codes(language)]
+        reading = self._first.recognise(image)
+        plan = self._plan(image, reading, asked)
+        lines: Sequence[Line] = reading.lines
+        upright = reading.upright
+        used: tuple[PPOcrEngine | TesseractEngine, ...] = (self._first,)
+        if plan.languages:
+            turned = upright if plan.rotation is None else Upright(image.size, plan.rotation)
+            second = self._second_reading(turned.level(image), plan)
+            if second and turned == upright and lines:
+                lines, used = self._fused(lines, second), (self._first, self._second)
+            elif second:
+                lines, upright, used = second, turned, (self._second,)
+            else:
+                plan = _FIRST_ALONE
+        return build_page(
+            lines,
+            page=page,
+            upright=upright,
+            engine="+".join(engine.name for engine in used),
+            engine_version=", ".join(engine.version for engine in used),
+            attempts=attempt,
+            seconds=time.perf_counter() - start,
+            language=self._language(lines, asked),
+            flags=(plan.reason,),
+        )
+
+    def _plan(self, image: Image.Image, reading: Reading, asked: Sequence[str]) -> _Plan:
+        foreign = [code for code in asked if LANGUAGES[code].script not in FIRST_SCRIPTS]
+        if foreign:
+            return _Plan(asked, None, flags.AUTO_LANGUAGE)
+        if asked or reading.doubt < DOUBT:
+            return _FIRST_ALONE
+        look = self._second.look(reading.upright.level(image))
+        if look.script in FIRST_SCRIPTS:
+            return _FIRST_ALONE
+        languages = self._second.languages_of(look.script)
+        if LANGUAGES[languages[0]].script != look.script:
+            return _Plan((), None, flags.AUTO_NO_DATA)
+        turned = (reading.upright.rotation + look.rotation) % 360
+        return _Plan(languages, turned if look.rotation else None, flags.AUTO_SCRIPT)
+
+    def _second_reading(self, level: Image.Image, plan: _Plan) -> list[Line]:
+        """What Tesseract reads; nothing where the script that it saw is not there after all."""
+        lines = self._second.recognise(level, plan.languages)
+        if plan.reason != flags.AUTO_SCRIPT:
+            return lines
+        main, *others = plan.languages
+        script = LANGUAGES[main].script
+        if not _holds(script, calibrated(lines, self._second.name)):
+            return []
+        # The script's most used language was a guess; now there is text to tell.
+        of_script = {code for code in self._second.languages if LANGUAGES[code].script == script}
+        language = detect_language(_text(lines), of_script)
+        if language is None or language in plan.languages:
+            return lines
+        return self._second.recognise(level, [language, *others])
+
+    def _fused(self, first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
+        return fuse(calibrated(first, self._first.name), calibrated(second, self._second.name))
+
+    def _language(self, lines: Sequence[Line], asked: Sequence[str]) -> str | None:
+        if len(asked) == 1:
+            return asked[0]
+        known = asked or [
+            *self._second.languages,
+            *(c for c, each in LANGUAGES.items() if each.script in ("Han", "Japanese")),
+        ]
+        return detect_language(_text(lines), known)
+
+
+def _text(lines: Sequence[Line]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def _holds(script: str, lines: Sequence[Line]) -> bool:
+    """Whether enough letters of a script were read with some certainty."""
+    words = [word for line in lines for word in line.words if (word.confidence or 0) >= _CERTAIN]
+    return sum(script_of(letter) == script for word in words for letter in word.text) >= _LETTERS
