@@ -124,7 +124,9 @@ def test_a_tiff_and_a_gif_with_several_frames_have_pages(client: httpx.Client) -
     frames = [draw_page([f"This is page {n}"], width=900) for n in (1, 2, 3)]
     for media_format in ("TIFF", "GIF"):
         document = as_bytes(frames[0], media_format, save_all=True, append_images=frames[1:])
-        answer = client.post("/api/v1/jobs", files={"file": ("scan", document)}, headers=WAIT)
+        answer = client.post(
+            "/api/v1/jobs", files={"file": ("scan", document)}, data={"pages": "all"}, headers=WAIT
+        )
         assert answer.status_code == 200, answer.text
         result = answer.json()
         assert result["pages"]["done"] == 3
