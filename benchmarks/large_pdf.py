@@ -1,6 +1,7 @@
 """One very long PDF.
 
-    python -m benchmarks.large_pdf [--pages 5000] [--paper a4] [--engine marker] [--text-layer ignore]
+    python -m benchmarks.large_pdf [--pages 5000] [--paper a4] [--engine marker]
+                                   [--text-layer ignore]
 
 A running service with two worker children, and a PDF of so many pages full of text, made here.
 The engine is the marker engine, which answers at once, so that preparing is what is measured, or

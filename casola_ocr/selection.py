@@ -94,7 +94,7 @@ class Selection:
 def _range(part: str) -> tuple[int, int | None]:
     match = _PART.fullmatch(part)
     if match is None:
-        raise BadSelection(f"'pages' has a part that is no page or range: '{part[:20]}'.")
+        raise BadSelection(f"'pages' has a part that is no page or range: {part[:20]!r}.")
     first = int(match[1])
     last = first if match[2] is None else int(match[3]) if match[3] else None
     if first < 1 or max(first, last or 0) > MAX_NUMBER:

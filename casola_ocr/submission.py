@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -114,6 +115,7 @@ class Submissions:
         """Accept documents, all or none; returns the request IDs. See `Jobs.submit`."""
         if not documents:
             raise NoFile()
+        _check_options(options)
         seed = f"{tenant}\n{options.idempotency_key}\n" if options.idempotency_key else ""
         fingerprint = _fingerprint(documents, options) if seed else ""
         if seed:
@@ -166,10 +168,6 @@ class Submissions:
         seed: str,
         fingerprint: str,
     ) -> list[tuple[Manifest, NewDocument]]:
-        if options.text_layer not in TEXT_LAYERS:
-            raise MalformedRequest(
-                f"'text_layer' is one of {', '.join(TEXT_LAYERS)}.", field="text_layer"
-            )
         selection = str(Selection.parse(options.pages))
         language = language_code(options.language)
         engine = choose_engine(self._records, options.model, language)
@@ -371,6 +369,16 @@ def limits(settings: Settings) -> Limits:
         total_bytes=settings.max_pending_mb * 1_000_000,
         tenant_bytes=settings.max_pending_mb_per_tenant * 1_000_000,
     )
+
+
+def _check_options(options: Options) -> None:
+    Selection.parse(options.pages)
+    if options.text_layer not in TEXT_LAYERS:
+        raise MalformedRequest(
+            f"'text_layer' is one of {', '.join(TEXT_LAYERS)}.", field="text_layer"
+        )
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in options.password):
+        raise MalformedRequest("'password' holds what is no character.", field="password")
 
 
 def _with_nonce(item: Registration, nonce: str) -> Registration:

@@ -14,6 +14,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +30,7 @@ from casola_ocr.documents.resolution import (
     choose_scale,
     picture_dpi,
 )
-from casola_ocr.errors import DamagedDocument, PasswordNeeded, WrongPassword
+from casola_ocr.errors import DamagedDocument, PasswordNeeded, TooManyPixels, WrongPassword
 
 #: What is kept with every text that was read here.
 _VERSION = str(pypdfium2.PYPDFIUM_INFO.version)
@@ -40,8 +41,24 @@ _PDFIUM = threading.RLock()
 _MOST_OBJECTS = 5_000
 #: Letters of one page at most; more is no page but an attack or a plot.
 _MOST_LETTERS = 100_000
+#: Of a picture, in pixels.
+_LARGEST_SIDE = 2**31 - 1
 #: Reference points are transformed at so many times the image's size: pdfium answers whole pixels.
 _FINER = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contents:
+    """What a page is made of."""
+
+    #: Dots per inch, and the part of the page that it covers, of each picture.
+    pictures: tuple[tuple[float, float], ...]
+    #: The part of the page that text covers which is really drawn.
+    text: float
+
+    @property
+    def pictured(self) -> bool:
+        return sum(share for _, share in self.pictures) >= MAINLY
 
 
 class PdfReader:
@@ -92,16 +109,17 @@ class PdfReader:
 
         Raises:
             DamagedDocument: the page does not exist or cannot be drawn.
+            TooManyPixels: a picture in it has more than is allowed.
         """
         with _PDFIUM, _damage(page):
             found = self._load(page)
             width, height = _size(found)
-            scan, _ = self._pictures(found, width * height)
+            contents = _look(found, width * height, self._max_pixels)
             scale = choose_scale(
                 width,
                 height,
-                scan_dpi=picture_dpi(scan),
-                text_share=_text_share(found, width * height),
+                scan_dpi=picture_dpi(contents.pictures),
+                text_share=contents.text,
                 max_pixels=self._max_pixels,
             )
             bitmap = found.render(scale=scale)
@@ -122,13 +140,13 @@ class PdfReader:
         with _PDFIUM, _damage(page):
             found = self._load(page)
             width, height = _size(found)
-            _, pictured = self._pictures(found, width * height)
+            contents = _look(found, width * height, self._max_pixels)
             text = found.get_textpage()
             try:
                 letters = tuple(_letters(text, _Grid(found, size), size))
             finally:
                 text.close()
-        return EmbeddedText(letters=letters, pictured=pictured >= MAINLY, version=_VERSION)
+        return EmbeddedText(letters=letters, pictured=contents.pictured, version=_VERSION)
 
     def _load(self, page: int) -> Any:
         """The page, kept open until another is asked for."""
@@ -145,19 +163,65 @@ class PdfReader:
         if page is not None:
             page.close()
 
-    def _pictures(self, page: Any, area: float) -> tuple[list[tuple[float, float]], float]:
-        """(dots per inch, share of the page) of each picture, and the share of all together."""
-        found = []
+
+def _look(page: Any, area: float, max_pixels: int) -> _Contents:
+    """What a page is made of, before it is drawn.
+
+    Raises:
+        TooManyPixels: a picture in it has more than `max_pixels` pixels.
+    """
+    pictures, text = [], 0.0
+    # An object that cannot be told apart may still be drawn.
+    with suppress(pypdfium2.PdfiumError):
         for item in islice(page.get_objects(), _MOST_OBJECTS):
-            if item.type != raw.FPDF_PAGEOBJ_IMAGE:
-                continue
-            matrix = _matrix(item)
-            across, down = math.hypot(matrix.a, matrix.b), math.hypot(matrix.c, matrix.d)
-            if across and down:
-                columns, rows = item.get_px_size()
-                dpi = max(columns / across, rows / down) * POINTS_PER_INCH
-                found.append((dpi, min(1.0, across * down / area)))
-        return found, sum(share for _, share in found)
+            if item.type == raw.FPDF_PAGEOBJ_IMAGE:
+                pictures.append(_picture(item, area, max_pixels))
+            elif item.type == raw.FPDF_PAGEOBJ_TEXT:
+                text += _text_area(item) / area
+    return _Contents(pictures=tuple(pictures), text=text)
+
+
+def _picture(item: Any, area: float, max_pixels: int) -> tuple[float, float]:
+    """Its dots per inch, and the part of the page that it covers."""
+    try:
+        columns, rows = item.get_px_size()
+        matrix = _matrix(item)
+    except pypdfium2.PdfiumError:
+        return 0.0, 0.0
+    if max(columns, rows) > _LARGEST_SIDE:
+        # A negative number; such a picture is not drawn.
+        return 0.0, 0.0
+    if columns * rows > max_pixels:
+        raise TooManyPixels(
+            f"A page holds a picture of {columns} x {rows} pixels; "
+            f"this server reads up to {max_pixels} pixels."
+        )
+    across, down = math.hypot(matrix.a, matrix.b), math.hypot(matrix.c, matrix.d)
+    if not across or not down:
+        return 0.0, 0.0
+    dpi = max(columns / across, rows / down) * POINTS_PER_INCH
+    return dpi, min(1.0, across * down / area)
+
+
+def _text_area(item: Any) -> float:
+    """Square points that a text covers; none if it is not drawn."""
+    if raw.FPDFTextObj_GetTextRenderMode(item) == raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+        return 0.0
+    left, bottom, right, top = item.get_bounds()
+    scale = 1.0
+    if item.container is not None:
+        matrix = _matrix(item.container)
+        scale = abs(matrix.a * matrix.d - matrix.b * matrix.c)
+    return float(abs((right - left) * (top - bottom)) * scale)
+
+
+def _matrix(item: Any) -> Any:
+    """From the object's own square to the page, through the forms around it."""
+    matrix, around = item.get_matrix(), item.container
+    while around is not None:
+        matrix = matrix.multiply(around.get_matrix())
+        around = around.container
+    return matrix
 
 
 def _open(data: bytes, password: str) -> Any:
@@ -195,32 +259,6 @@ def _size(page: Any) -> tuple[float, float]:
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise DamagedDocument("The page has no area.")
     return width, height
-
-
-def _matrix(item: Any) -> Any:
-    """From the object's own square to the page, through the forms around it."""
-    matrix, around = item.get_matrix(), item.container
-    while around is not None:
-        matrix = matrix.multiply(around.get_matrix())
-        around = around.container
-    return matrix
-
-
-def _text_share(page: Any, area: float) -> float:
-    """The part of the page that text covers which is really drawn."""
-    covered = 0.0
-    for item in islice(page.get_objects(), _MOST_OBJECTS):
-        invisible = raw.FPDF_TEXTRENDERMODE_INVISIBLE
-        if item.type != raw.FPDF_PAGEOBJ_TEXT:
-            continue
-        if raw.FPDFTextObj_GetTextRenderMode(item) != invisible:
-            left, bottom, right, top = item.get_bounds()
-            scale = 1.0
-            if item.container is not None:
-                matrix = _matrix(item.container)
-                scale = abs(matrix.a * matrix.d - matrix.b * matrix.c)
-            covered += abs((right - left) * (top - bottom)) * scale
-    return covered / area
 
 
 class _Grid:

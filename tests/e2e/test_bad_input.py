@@ -70,6 +70,12 @@ def test_a_truncated_jpeg_fails_its_job_with_a_reason(client: httpx.Client) -> N
     assert job["pages"] == {"total": 1, "done": 0, "failed": 1}
 
 
+def test_a_pdf_that_is_only_a_signature_fails_its_job_with_a_reason(client: httpx.Client) -> None:
+    answer = client.post("/api/v1/jobs", files={"file": b"%PDF-1.7\n..."}, headers=WAIT)
+    job = answer.json()
+    assert (job["status"], job["error"]["code"]) == ("failed", "damaged_document")
+
+
 def test_one_bad_file_among_good_ones_refuses_the_submission_and_is_named(
     client: httpx.Client,
 ) -> None:

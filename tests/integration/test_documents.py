@@ -120,6 +120,12 @@ def test_an_unknown_use_of_embedded_text_is_refused_at_once(world: World) -> Non
         world.submit_one(text_layer="always")
 
 
+@pytest.mark.parametrize("password", ["a\0b", "\ud800", "a\nb"])
+def test_a_password_that_cannot_be_one_is_refused_at_once(world: World, password: str) -> None:
+    with pytest.raises(MalformedRequest, match="password"):
+        world.submit_one(password=password, idempotency_key="k")
+
+
 def test_chosen_pages_of_a_document_that_is_too_long_are_read(world: World) -> None:
     many = pdf(1, count=100_000)
     result = read(world, many)

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw
 from casola_ocr.documents import open_document
 from casola_ocr.documents.pdf import PdfReader
 from casola_ocr.documents.resolution import LONG_PIXELS, SHORT_PIXELS, choose_scale, picture_dpi
-from casola_ocr.errors import DamagedDocument, PasswordNeeded, WrongPassword
+from casola_ocr.errors import DamagedDocument, PasswordNeeded, TooManyPixels, WrongPassword
 from tests.pages import draw_page
 from tests.pdfs import A4, Page, encrypted, make_pdf, scan_page, text_page
 
@@ -111,6 +111,23 @@ def test_a_page_never_has_more_pixels_than_the_operator_allows(
 ) -> None:
     image = page_of(make_pdf([Page("", size)]), max_pixels=limit)
     assert image.width * image.height <= min(limit, 16_500_000)
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
+    bomb = scan_page(scan(100, 100))
+    entries, pixels = bomb.objects["Im"]
+    bomb.objects["Im"] = (entries.replace("/Width 100", "/Width 60000"), pixels)
+    with reader(make_pdf([bomb, text_page()]), max_pixels=5_000_000) as document:
+        with pytest.raises(TooManyPixels, match="60000 x 100"):
+            document.page(1)
+        assert ink_box(document.page(2))
+
+
+def test_a_page_whose_picture_is_damaged_is_drawn_without_it() -> None:
+    page = scan_page(scan(100, 100), over=text_page())
+    entries, _ = page.objects["Im"]
+    page.objects["Im"] = (entries.replace("/Width 100", "/Width -3"), b"rubbish")
+    assert ink_box(page_of(make_pdf([page])))
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
