@@ -124,7 +124,8 @@ class PdfReader:
             )
             bitmap = found.render(scale=scale)
             try:
-                image: Image.Image = bitmap.to_pil().convert("RGB")
+                # A copy, because the order of the colours is another.
+                image: Image.Image = bitmap.to_pil()
             finally:
                 bitmap.close()
         return image
