@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from PIL import Image, ImageDraw
 
@@ -68,6 +70,8 @@ class EmbeddedText:
 
     letters: tuple[Letter, ...] = ()
     pictured: bool = False
+    #: False where there were more letters than are looked at.
+    whole: bool = True
     #: Version of what read it.
     version: str = ""
 
@@ -85,7 +89,8 @@ def is_plausible(embedded: EmbeddedText, lines: Sequence[Line], image: Image.Ima
     """
     text = "\n".join(line.text for line in lines)
     return (
-        _is_readable(text)
+        embedded.whole
+        and _is_readable(text)
         and _is_mapped(embedded.letters)
         and _is_drawn(lines, image, OUTSIDE_PICTURED if embedded.pictured else OUTSIDE)
     )
@@ -143,36 +148,55 @@ def _is_drawn(lines: Sequence[Line], image: Image.Image, outside: float) -> bool
 
 
 def _pieces(letters: Iterable[Letter]) -> Iterator[list[list[Letter]]]:
-    """Words of each piece of a line."""
+    """Words of each piece of a line, in the order of the text."""
     words: list[list[Letter]] = []
     parted = True
     for letter in letters:
         if letter.box is None:
-            if letter.text in _LINE_END and words:
-                yield words
+            if letter.text in _LINE_END:
+                yield from _zones(words)
                 words = []
             parted = True
             continue
-        before = words[-1][-1] if words else None
-        if before is not None and _is_apart(before, letter):
-            yield words
-            words = []
-            parted = True
-        if parted:
+        if parted or _is_apart(words[-1][-1], letter):
             words.append([])
         words[-1].append(letter)
         parted = False
-    if words:
-        yield words
+    yield from _zones(words)
+
+
+def _zones(words: Sequence[list[Letter]]) -> Iterator[list[list[Letter]]]:
+    """The words of a line on either side of each wide gap.
+
+    By where they stand, not by their order: in Arabic, words in Latin letters run the other way.
+    """
+    zones: list[list[int]] = []
+    edge = tallest = 0.0
+    for index in sorted(range(len(words)), key=lambda index: _extent(words[index])[0]):
+        left, right = _extent(words[index])
+        height = max(letter.height for letter in words[index])
+        upright = all(letter.upright for letter in words[index])
+        if zones and (not upright or left - edge <= GAP_HEIGHTS * max(height, tallest)):
+            zones[-1].append(index)
+            edge, tallest = max(edge, right), max(height, tallest)
+        else:
+            zones.append([index])
+            edge, tallest = right, height
+    for zone in zones:
+        yield [words[index] for index in sorted(zone)]
 
 
 def _is_apart(before: Letter, letter: Letter) -> bool:
     if before.box is None or letter.box is None or not (before.upright and letter.upright):
         return False
-    height = max(before.height, letter.height)
     # Either may be the right one: not every script goes that way.
     gap = max(letter.box[0] - before.box[2], before.box[0] - letter.box[2])
-    return gap > GAP_HEIGHTS * height
+    return gap > GAP_HEIGHTS * max(before.height, letter.height)
+
+
+def _extent(letters: Sequence[Letter]) -> tuple[float, float]:
+    boxes = [letter.box for letter in letters if letter.box is not None]
+    return min(box[0] for box in boxes), max(box[2] for box in boxes)
 
 
 def _line(words: Sequence[Sequence[Letter]], size: tuple[int, int]) -> Line | None:
@@ -196,7 +220,12 @@ def _line(words: Sequence[Sequence[Letter]], size: tuple[int, int]) -> Line | No
 
 
 def _spelled(letters: Sequence[Letter]) -> str:
-    text = "".join(_HYPHENS.get(letter.text, letter.text) for letter in letters)
+    text = ""
+    for _, glyph in groupby(letters, key=attrgetter("box")):
+        parts = [_HYPHENS.get(letter.text, letter.text) for letter in glyph]
+        # pdfium turns a line round letter by letter, also those that are one glyph (lam and alef).
+        turned = unicodedata.bidirectional(parts[0][:1] or " ") in ("R", "AL")
+        text += "".join(reversed(parts) if turned else parts)
     # Joined and positioned forms of fonts, which nobody searches for.
     return "".join(
         unicodedata.normalize("NFKC", char)

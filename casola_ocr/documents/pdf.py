@@ -39,7 +39,7 @@ _PDFIUM = threading.RLock()
 
 #: Objects of a page that are looked at to choose its resolution; a map can have a million.
 _MOST_OBJECTS = 5_000
-#: Letters of one page at most; more is no page but an attack or a plot.
+#: Letters of one page that are looked at; more is no page but an attack or a plot.
 _MOST_LETTERS = 100_000
 #: Of a picture, in pixels.
 _LARGEST_SIDE = 2**31 - 1
@@ -145,9 +145,12 @@ class PdfReader:
             text = found.get_textpage()
             try:
                 letters = tuple(_letters(text, _Grid(found, size), size))
+                whole = text.count_chars() <= _MOST_LETTERS
             finally:
                 text.close()
-        return EmbeddedText(letters=letters, pictured=contents.pictured, version=_VERSION)
+        return EmbeddedText(
+            letters=letters, pictured=contents.pictured, whole=whole, version=_VERSION
+        )
 
     def _load(self, page: int) -> Any:
         """The page, kept open until another is asked for."""

@@ -120,6 +120,14 @@ def test_text_that_stands_sideways_is_left_to_engines() -> None:
     assert not believed(page)
 
 
+def test_a_page_with_more_letters_than_are_looked_at_is_not_half_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("casola_ocr.documents.pdf._MOST_LETTERS", 500)
+    assert believed(text_page(SPREAD[:4]))
+    assert not believed(text_page(SPREAD))
+
+
 def garbled(text: str) -> bool:
     letters = []
     image = Image.new("RGB", (2000, 60), "white")
@@ -195,3 +203,19 @@ def test_words_from_right_to_left_stay_one_line() -> None:
     (line,) = EmbeddedText(letters=tuple(letters)).lines((300, 20))
     assert line.text == "שלום עולם"
     assert [word.box for word in line.words] == [(170, 0, 209, 20), (120, 0, 159, 20)]
+
+
+def test_words_that_run_the_other_way_stay_in_their_line() -> None:
+    """As pdfium gives them: in the order of the text, a glyph of two letters turned round."""
+    boxes = [
+        ("ك", 200, 209), ("ا", 180, 198), ("ل", 180, 198), (" ", 0, 0), ("و", 165, 170),
+        ("P", 80, 98), ("D", 99, 110), ("F", 111, 120), (" ", 0, 0),
+        ("A", 122, 140), ("B", 141, 160), (" ", 0, 0), ("م", 60, 70),
+    ]  # fmt: skip
+    letters = tuple(
+        Letter(text=" ") if text == " " else Letter(text=text, box=(x0, 0, x1, 10), height=10)
+        for text, x0, x1 in boxes
+    )
+    (line,) = EmbeddedText(letters=letters).lines((300, 20))
+    assert line.text == "كلا و PDF AB م"
+    assert line.words[1].start == 4
