@@ -16,7 +16,7 @@ import structlog
 from PIL import Image
 
 from casola_ocr import documents
-from casola_ocr.errors import NoSuchPages, ObjectNotFound, TooManyPages
+from casola_ocr.errors import DamagedDocument, NoSuchPages, ObjectNotFound, TooManyPages
 from casola_ocr.model import Job, PageResult
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.results import stored_manifest
@@ -93,7 +93,11 @@ class JobPages:
 
     def _note(self, number: int, image: Image.Image) -> bytes | None:
         begun = time.monotonic()
-        embedded = self._document.text(number, image.size)
+        try:
+            embedded = self._document.text(number, image.size)
+        except DamagedDocument:
+            # The picture is there all the same.
+            return _REFUSED_NOTE
         lines = embedded.lines(image.size)
         if not lines:
             return None

@@ -12,6 +12,7 @@ from PIL import Image
 from casola_ocr.errors import (
     BadSelection,
     CasolaError,
+    DamagedDocument,
     EngineFailed,
     KeyReused,
     MalformedRequest,
@@ -226,6 +227,17 @@ def test_embedded_text_is_taken_where_it_is_plausible(world: World) -> None:
     assert (picture["text"], picture["engine"], picture["flags"]) == ("hello", "pp-ocrv6", [])
     assert (refused["text"], refused["flags"]) == ("hello", ["text_layer_refused"])
     assert result["text_layer"] == "prefer"
+
+
+def test_embedded_text_that_cannot_be_had_costs_no_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DamagedDocument()
+
+    monkeypatch.setattr("casola_ocr.documents.pdf.PdfReader.text", fail)
+    (page,) = read(world, make_pdf([text_page(LINES)]), text_layer="prefer")["page_results"]
+    assert (page["text"], page["flags"]) == ("hello", ["text_layer_refused"])
 
 
 def test_embedded_text_is_ignored_unless_asked_for(world: World) -> None:
