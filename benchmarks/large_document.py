@@ -104,9 +104,15 @@ def first_text(client: httpx.Client, ids: Sequence[str], begun: float, found: li
         time.sleep(ASK_SECONDS)
 
 
-def measure(running: Running, name: str, requests: Sequence[Sequence[bytes]], pages: int) -> Row:
+def measure(
+    running: Running,
+    name: str,
+    requests: Sequence[Sequence[bytes]],
+    pages: int,
+    **options: str,
+) -> Row:
     """Submit the requests one after another and wait until all of it is read."""
-    bodies = [multipart(files, lane="bulk") for files in requests]
+    bodies = [multipart(files, lane="bulk", **options) for files in requests]
     raw = redis.Redis.from_url(f"{running.service.settings.redis_url.get_secret_value()}")
     with running.client(TENANT) as client, running.client(TENANT) as other:
         sampler = Sampler(running, every=0.5)

@@ -17,6 +17,10 @@
     │   ├── DamagedDocument          damaged_document          422  no
     │   ├── TooManyPixels            too_many_pixels           422  no
     │   ├── TooManyPages             too_many_pages            422  no
+    │   ├── PasswordNeeded           password_needed           422  no
+    │   ├── WrongPassword            wrong_password            422  no
+    │   ├── BadSelection             bad_pages                 422  no
+    │   ├── NoSuchPages              no_such_pages             422  no
     │   ├── UnknownModel             unknown_model             422  no
     │   ├── UnknownLanguage          unknown_language          422  no
     │   ├── LanguageNotInstalled     language_not_installed    422  no
@@ -143,7 +147,9 @@ class UnsupportedFormat(CasolaError):
     """The bytes are not in a format that this server reads."""
 
     code, status = "unsupported_format", 415
-    advice = "Send PNG, JPEG, WebP, GIF or TIFF; the content counts, not the file's name."
+    advice = (
+        "Send PDF, PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF or HEIC; the content counts, not the name."
+    )
 
 
 class Unprocessable(CasolaError):
@@ -178,7 +184,35 @@ class TooManyPages(Unprocessable):
     """The document has more pages than this server accepts."""
 
     code = "too_many_pages"
-    advice = "Split the document, or ask your operator to raise CASOLA_MAX_PAGES."
+    advice = "Choose fewer with 'pages', split it, or ask your operator to raise CASOLA_MAX_PAGES."
+
+
+class PasswordNeeded(Unprocessable):
+    """The document is encrypted and opens only with a password."""
+
+    code = "password_needed"
+    advice = "Submit it again with the option 'password', or save it without one."
+
+
+class WrongPassword(Unprocessable):
+    """The document does not open with the password that was given."""
+
+    code = "wrong_password"
+    advice = "Check the password, capital letters too, and submit the document again."
+
+
+class BadSelection(Unprocessable):
+    """The option 'pages' could not be understood."""
+
+    code = "bad_pages"
+    advice = "Write pages and ranges such as '1-5,8', '3-' or 'all'; the first page is 1."
+
+
+class NoSuchPages(Unprocessable):
+    """The document has none of the pages that were asked for."""
+
+    code = "no_such_pages"
+    advice = "Leave out the option 'pages', or name pages that the document has; the first is 1."
 
 
 class UnknownModel(Unprocessable):

@@ -37,6 +37,7 @@ from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
 from casola_ocr.recovery import registration
+from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
 from casola_ocr.submission import (
     RECORDS_FULL,
@@ -88,6 +89,7 @@ class Jobs:
             NoFile, EmptyFile, FileTooLarge, UnsupportedFormat, DamagedDocument, TooManyPixels,
             BadUrl, FetchRefused: a document is not acceptable; with several, the detail names it.
             UnknownModel, UnknownLanguage, EngineUnavailable: nobody can read it as asked.
+            BadSelection, MalformedRequest: the pages or the use of embedded text.
             TooBusy, Overloaded: too much waits already.
             InProgress, KeyReused, Gone: the idempotency key is in use, was used for another
             submission, or its job was deleted.
@@ -221,24 +223,27 @@ class Jobs:
     def page(self, tenant: str, request_id: str, page: int) -> bytes:
         """A page's result as JSON; a failed page's carries its error.
 
+        `page` is the number of the page in its document, whatever was selected.
+
         Raises:
-            NotFound: the document has no such page.
+            NotFound: the document has no such page, or it was not asked for.
             Conflict: the page is not finished yet.
         """
         job = self.get(tenant, request_id)
-        if page < 1 or (job.pages.total and page > job.pages.total):
-            raise NotFound("The document has no page with this number.")
+        position = Selection.parse(job.selection).position(page)
+        if not position or position < 1 or 0 < job.pages.total < position:
+            raise NotFound("The job has no page with this number.")
         try:
-            state = self._records.page_state(request_id, page)
+            state = self._records.page_state(request_id, position)
         except RecordsUnavailable:
             if not job.status.terminal:
                 raise
             state = None
-        found = results.winners({page: state} if state else {})
-        if page in found:
-            return results.page_json(self._store, job, page, found[page])
+        found = results.winners({position: state} if state else {})
+        if position in found:
+            return results.page_json(self._store, job, position, found[position])
         if job.status.terminal:
-            stored = results.stored_page(self._store, tenant, request_id, page)
+            stored = results.stored_page(self._store, job, page)
             if stored is not None:
                 return stored
             raise NotFound("This page was not read before the job ended.")

@@ -16,6 +16,9 @@ from ulid import ULID
 #: Version of the manifest and of the record; a reader refuses what is newer than itself.
 SCHEMA_VERSION = 2
 
+#: What is done with the text that a document has inside.
+TEXT_LAYERS = ("ignore", "prefer")
+
 _REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
 _TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
@@ -138,7 +141,7 @@ class Manifest:
     position: int = 0
     #: Pages that are wanted, such as ``1-5,8``; empty = the format's usual ones.
     selection: str = ""
-    #: ``ignore``, or ``prefer``: take a page's embedded text where it is plausible.
+    #: One of `TEXT_LAYERS`: ``prefer`` is to take a page's embedded text where it is plausible.
     text_layer: str = "ignore"
     #: Opens an encrypted document. Kept here only: never in a record, a message or a log.
     password: str = field(default="", repr=False)
@@ -284,6 +287,8 @@ class Job:
             "expires_at": timestamp(self.expires_at),
             "run": self.run,
             "size": self.size,
+            "pages_selected": self.selection or None,
+            "text_layer": self.text_layer,
             "error": asdict(self.error) if self.error else None,
             "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events"},
         }
@@ -332,8 +337,8 @@ class Batch:
 class Claim:
     """The right to run one step of a job until the lease runs out.
 
-    A step is ``prepare``, ``finish`` or a page number. `fence` grows with every claim of the
-    step; whatever is written with an older fence loses.
+    A step is ``prepare``, ``finish`` or the position of a page among the wanted ones. `fence` grows
+    with every claim of the step; whatever is written with an older fence loses.
     """
 
     job: Job
@@ -395,6 +400,7 @@ class Block:
 class PageResult:
     """What one attempt read on one page: the schema that every engine fills.
 
+    `page` is the page's number in its document, the first is 1.
     `width` and `height` are the pixels of the page image, turned as the reader sees it (EXIF
     honoured). `rotation` is by how many degrees clockwise that image has to be turned before its
     text is upright; boxes are those of the image as it is. Confidences are 0..1, or None where the

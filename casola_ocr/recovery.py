@@ -30,6 +30,7 @@ from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records, Registration
 from casola_ocr.results import failures, stored_job
+from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -147,7 +148,7 @@ def registration(
     store: ObjectStore, records: Records, manifest: Manifest, marker: Marker
 ) -> Registration:
     """How an unfinished job is to be registered: what was read stays read."""
-    single = bool(manifest.media_type) and documents.is_single_page(manifest.media_type)
+    single = documents.is_single_picture(manifest.media_type, Selection.parse(manifest.selection))
     if marker.engine:
         manifest = replace(manifest, model=marker.model, engine=marker.engine)
     return Registration(
@@ -160,7 +161,7 @@ def registration(
 
 
 def _winners(store: ObjectStore, records: Records, manifest: Manifest) -> dict[int, str]:
-    """Page → the attempt that read it: from the record, or where there is none from the store."""
+    """Position → the attempt that read it: from the record, or where none is from the store."""
     states = records.page_states(manifest.request_id)
     if states:
         return {page: state[2:] for page, state in states.items() if state.startswith("d:")}

@@ -23,6 +23,7 @@ from casola_ocr.model import (
     milliseconds,
 )
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.selection import Selection
 
 #: Between the pages of a joined text.
 PAGE_BREAK = "\f"
@@ -33,19 +34,19 @@ _PAGES_BEGIN = b',"page_results":['
 
 
 def winners(states: Mapping[int, str]) -> dict[int, str]:
-    """Page → the state of each page that is terminal (``d:…`` or ``f:…``)."""
+    """Position → the state of each page that is terminal (``d:…`` or ``f:…``)."""
     return {page: state for page, state in states.items() if state[:2] in ("d:", "f:")}
 
 
-def page_json(store: ObjectStore, job: Job, page: int, state: str) -> bytes:
+def page_json(store: ObjectStore, job: Job, position: int, state: str) -> bytes:
     """The stored result of a terminal page; made up from its state where no attempt left one."""
     attempt = state.split(":")[1]
     try:
-        return store.get(keys.page_result(job.tenant, job.request_id, page, attempt))
+        return store.get(keys.page_result(job.tenant, job.request_id, position, attempt))
     except ObjectNotFound:
         code = state.split(":")[2] if state.startswith("f:") else "internal_error"
         return failed_page(
-            job, page, attempts=int(attempt.split("-")[0]), error=error_of(code)
+            job, position, attempts=int(attempt.split("-")[0]), error=error_of(code)
         ).to_json()
 
 
@@ -54,10 +55,10 @@ def error_of(code: str, detail: str = "") -> JobError:
     return JobError(code=code, detail=error.detail)
 
 
-def failed_page(job: Job, page: int, *, attempts: int, error: JobError) -> PageResult:
+def failed_page(job: Job, position: int, *, attempts: int, error: JobError) -> PageResult:
     """The result of a page that could not be read."""
     return PageResult(
-        page=page,
+        page=Selection.parse(job.selection).number(position),
         width=0,
         height=0,
         text="",
@@ -180,6 +181,8 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         run=values.get("run", 1),
         size=values.get("size", 0),
         position=values.get("batch_position") or 0,
+        selection=values.get("pages_selected") or "",
+        text_layer=values.get("text_layer", "ignore"),
         error=JobError(**error) if error else None,
     )
 
@@ -203,17 +206,20 @@ def stored_manifest(store: ObjectStore, tenant: str, request_id: str) -> Manifes
         return None
 
 
-def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> bytes | None:
-    """A page of a job whose record is gone.
+def stored_page(store: ObjectStore, job: Job, page: int) -> bytes | None:
+    """The page with this number in its document, of a job whose record is gone.
 
     A page that was tried once has one result; which of several won is in the job's result.
     """
-    prefix = keys.page_prefix(tenant, request_id, page)
+    position = Selection.parse(job.selection).position(page)
+    if position is None:
+        return None
+    prefix = keys.page_prefix(job.tenant, job.request_id, position)
     attempts = [key for key in store.list(prefix) if keys.parse_page_result(key)]
     if len(attempts) == 1:
         return store.get(attempts[0])
     try:
-        values = json.loads(store.get(keys.result(tenant, request_id)))
+        values = json.loads(store.get(keys.result(job.tenant, job.request_id)))
     except ObjectNotFound:
         return None
     for result in values["page_results"]:
@@ -225,12 +231,16 @@ def stored_page(store: ObjectStore, tenant: str, request_id: str, page: int) -> 
 def failures(
     store: ObjectStore, job: Job, states: Mapping[int, str]
 ) -> Iterator[tuple[int, str, int]]:
-    """Page, error code and attempts of each page that failed; from the store without `states`."""
+    """Number in the document, error code and attempts of each page that failed.
+
+    From the store without `states`.
+    """
     if states:
-        for page, state in sorted(states.items()):
+        selection = Selection.parse(job.selection)
+        for position, state in sorted(states.items()):
             if state.startswith("f:"):
                 _, attempt, code = state.split(":")
-                yield page, code, int(attempt.partition("-")[0])
+                yield selection.number(position), code, int(attempt.partition("-")[0])
         return
     try:
         values = json.loads(store.get(keys.result(job.tenant, job.request_id)))

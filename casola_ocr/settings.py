@@ -104,7 +104,7 @@ class Settings(BaseSettings):
 
     max_file_mb: int = Field(20, ge=1, le=4096, description="largest file, in MB (1 MB = 1e6 B)")
     max_files_per_request: int = Field(1000, ge=1, description="files of one multipart request")
-    max_pages: int = Field(5000, ge=1, description="pages of one document")
+    max_pages: int = Field(5000, ge=1, description="pages that are read of one document")
     max_page_megapixels: int = Field(100, ge=1, description="largest page, in million pixels")
     max_pending_pages: int = Field(
         100_000, ge=1, description="pages waiting in the whole service before submits get 429"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO
 from uuid import uuid4
@@ -29,6 +30,7 @@ from casola_ocr.errors import (
     Gone,
     InProgress,
     KeyReused,
+    MalformedRequest,
     NoFile,
     Overloaded,
     RecordsUnavailable,
@@ -36,6 +38,7 @@ from casola_ocr.errors import (
 )
 from casola_ocr.fetch import validate_url
 from casola_ocr.model import (
+    TEXT_LAYERS,
     Lane,
     Manifest,
     Marker,
@@ -47,6 +50,7 @@ from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Limits, Records, Registration
 from casola_ocr.results import stored_job, stored_manifest
+from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
 from casola_ocr.tenants import Tenants
 
@@ -77,6 +81,12 @@ class Options:
 
     model: str = "auto"
     language: str = "auto"
+    #: Such as ``1-5,8``; empty = the format's usual ones. See `casola_ocr.selection`.
+    pages: str = ""
+    #: One of `TEXT_LAYERS`.
+    text_layer: str = TEXT_LAYERS[0]
+    #: Opens an encrypted document; is kept in the manifest and nowhere else.
+    password: str = field(default="", repr=False)
     lane: Lane = Lane.INTERACTIVE
     #: Submitting again with the same key is the same submission; empty = each is a new one.
     idempotency_key: str = ""
@@ -105,6 +115,7 @@ class Submissions:
         """Accept documents, all or none; returns the request IDs. See `Jobs.submit`."""
         if not documents:
             raise NoFile()
+        _check_options(options)
         seed = f"{tenant}\n{options.idempotency_key}\n" if options.idempotency_key else ""
         fingerprint = _fingerprint(documents, options) if seed else ""
         if seed:
@@ -113,7 +124,7 @@ class Submissions:
                 return ids
         accepted = self._manifests(tenant, documents, options, seed, fingerprint)
         registrations = [
-            Registration(manifest=manifest, pages=_pages_known(manifest.media_type))
+            Registration(manifest=manifest, pages=_pages_known(manifest))
             for manifest, _ in accepted
         ]
         self._admit(tenant, registrations)
@@ -157,6 +168,7 @@ class Submissions:
         seed: str,
         fingerprint: str,
     ) -> list[tuple[Manifest, NewDocument]]:
+        selection = str(Selection.parse(options.pages))
         language = language_code(options.language)
         engine = choose_engine(self._records, options.model, language)
         several = len(documents) > 1
@@ -182,6 +194,9 @@ class Submissions:
                 size=size,
                 fingerprint=fingerprint,
                 position=number,
+                selection=selection,
+                text_layer=options.text_layer,
+                password=options.password,
             )
             accepted.append((manifest, document))
         return accepted
@@ -356,6 +371,16 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def _check_options(options: Options) -> None:
+    Selection.parse(options.pages)
+    if options.text_layer not in TEXT_LAYERS:
+        raise MalformedRequest(
+            f"'text_layer' is one of {', '.join(TEXT_LAYERS)}.", field="text_layer"
+        )
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in options.password):
+        raise MalformedRequest("'password' holds what is no character.", field="password")
+
+
 def _with_nonce(item: Registration, nonce: str) -> Registration:
     return Registration(manifest=item.manifest, pages=item.pages, nonce=nonce)
 
@@ -364,14 +389,20 @@ def _as_file(source: bytes | BinaryIO) -> BinaryIO:
     return BytesIO(source) if isinstance(source, bytes) else source
 
 
-def _pages_known(media_type: str) -> int:
+def _pages_known(manifest: Manifest) -> int:
     """1 for a plain image, whose source is its page image; 0 for what has to be opened first."""
-    return 1 if media_type and documents.is_single_page(media_type) else 0
+    selection = Selection.parse(manifest.selection)
+    return int(documents.is_single_picture(manifest.media_type, selection))
 
 
 def _fingerprint(documents: Sequence[NewDocument], options: Options) -> str:
     """What makes two submissions the same: the options and the documents, not how one waits."""
-    asked = [options.model, options.language, options.expires_in]
+    asked: list[object] = [options.model, options.language, options.expires_in]
+    password = options.password and hashlib.sha256(options.password.encode()).hexdigest()
+    later = [str(Selection.parse(options.pages)), options.text_layer, password]
+    if later != ["", TEXT_LAYERS[0], ""]:
+        # Only then: what was submitted before there were these options is still the same.
+        asked += later
     described = [[item.file_name, item.url, _digest(item.source)] for item in documents]
     return hashlib.sha256(json.dumps([asked, described]).encode(errors="replace")).hexdigest()
 

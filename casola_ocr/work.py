@@ -7,18 +7,15 @@ page's or the job's error, or the step is given back.
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from io import BytesIO
 from typing import BinaryIO, Protocol, cast
 
 import structlog
 from PIL import Image
 
-from casola_ocr import documents, erasure, results
+from casola_ocr import erasure, opening, results
 from casola_ocr.errors import (
     DEAD_CODES,
     CasolaError,
@@ -28,13 +25,15 @@ from casola_ocr.errors import (
     ObjectNotFound,
     RecordsUnavailable,
     StoreUnavailable,
-    TooManyPixels,
+    Unavailable,
 )
-from casola_ocr.fetch import Fetcher
-from casola_ocr.model import Claim, Job, JobError, JobStatus, Manifest, PageResult, now_ms
+from casola_ocr.guard import Guard, StepLost, StepStopped
+from casola_ocr.model import Claim, Job, JobError, JobStatus, PageResult, now_ms
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.preparing import Preparing
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
+from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,34 +55,6 @@ class Reader(Protocol):
     """What reads a page image; see workers/engines/base.py for the contract."""
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult: ...
-
-
-class StepStopped(BaseException):
-    """The claim was lost while its step ran: its job was cancelled, or the worker is to leave.
-
-    Not an `Exception`, so that no handler of an engine's own takes it for a failure.
-    """
-
-
-class _Lost(Exception):
-    """The claim was lost before its outcome was written: another attempt won, or the job ended."""
-
-
-class Guard(Protocol):
-    """Keeps claims alive, and stops what runs for a claim that was lost."""
-
-    def hold(self, claim: Claim) -> AbstractContextManager[object]:
-        """Send heartbeats for the claim while the context is open."""
-
-    def begin(self, claim: Claim) -> AbstractContextManager[object]:
-        """Wait until the page may be worked on; its decoding and reading are done in here.
-
-        Raises:
-            StepStopped: the claim was lost before that.
-        """
-
-    def interruptible(self, claim: Claim) -> AbstractContextManager[object]:
-        """Let `StepStopped` be raised in here once the claim is lost."""
 
 
 class Work:
@@ -113,12 +84,8 @@ class Work:
         self._engines = engines
         self._many = many
         self._lease_ms = settings.lease_seconds * 1000
-        self._fetcher = Fetcher(
-            max_bytes=settings.max_file_bytes,
-            timeout_seconds=settings.fetch_timeout_seconds,
-            max_redirects=settings.fetch_max_redirects,
-            allow_networks=settings.fetch_allow_networks,
-        )
+        self._max_pixels = settings.max_page_megapixels * 1_000_000
+        self._preparing = Preparing(settings, records, store, publisher, guard)
 
     def run(self, pool: str) -> bool:
         """Take the next step of a pool and do it; False when nothing waits there."""
@@ -142,15 +109,18 @@ class Work:
         return True
 
     def _do(self, claim: Claim) -> None:
-        action = {"prepare": self._prepare, "finish": self._finish, "erase": self._erase}.get(
-            claim.step, self._read_page
-        )
+        steps = {
+            "prepare": self._preparing.prepare,
+            "finish": self._finish,
+            "erase": self._erase,
+        }
+        action = steps.get(claim.step, self._read_page)
         structlog.contextvars.bind_contextvars(request_id=claim.job.request_id, step=claim.step)
         try:
             with self._guard.hold(claim):
                 try:
                     action(claim)
-                except (StepStopped, _Lost):
+                except (StepStopped, StepLost):
                     log.info("the claim was lost", action="claim_lost")
                     # Its result stays: after a wipe of the records this very attempt may have been
                     # found in the store and made the winner.
@@ -180,86 +150,6 @@ class Work:
                 action="late_bytes_left",
             )
 
-    def _prepare(self, claim: Claim) -> None:
-        job = claim.job
-        try:
-            manifest = self._manifest(job)
-            if manifest is None:
-                self._records.forget(job.request_id)
-                return
-            data, file_name = self._source(claim, manifest)
-            self._open(replace(claim, job=replace(job, file_name=file_name)), data)
-        except (StoreUnavailable, RecordsUnavailable):
-            raise
-        except CasolaError as error:
-            log.info("the document was refused", action="document_refused", code=error.code)
-            self._publisher.publish(
-                self._records.reject(claim, JobError(code=error.code, detail=error.detail))
-            )
-
-    def _manifest(self, job: Job) -> Manifest | None:
-        """The job's manifest; None when there is none: it was never accepted."""
-        try:
-            return Manifest.from_json(self._store.get(keys.manifest(job.tenant, job.request_id)))
-        except ObjectNotFound:
-            return None
-
-    def _source(self, claim: Claim, manifest: Manifest) -> tuple[bytes, str]:
-        job = claim.job
-        key = keys.source(job.tenant, job.request_id)
-        try:
-            return self._store.get(key), job.file_name
-        except ObjectNotFound:
-            with self._guard.interruptible(claim):
-                fetched = self._fetcher.fetch(manifest.url)
-            documents.sniff(fetched.data[: documents.HEAD_BYTES])
-            self._store.put(key, fetched.data)
-            return fetched.data, fetched.file_name
-
-    def _open(self, claim: Claim, data: bytes) -> None:
-        job, limits = claim.job, self._settings
-        max_pixels = limits.max_page_megapixels * 1_000_000
-        media_type = documents.sniff(data[: documents.HEAD_BYTES])
-        documents.check_header(BytesIO(data), media_type, max_pixels=max_pixels)
-        single = documents.is_single_page(media_type)
-        total = job.pages.total or (
-            1
-            if single
-            else documents.count_pages(BytesIO(data), media_type, max_pages=limits.max_pages)
-        )
-
-        def opened(ready: int) -> bool:
-            """Whether more pages are wanted from this claim."""
-            answer, hints = self._records.opened(
-                claim,
-                total=total,
-                ready=ready,
-                media_type=media_type,
-                file_name=job.file_name,
-                size=len(data),
-            )
-            self._publisher.publish(hints)
-            if answer == "lost":
-                raise _Lost
-            return answer == "more"
-
-        if single:
-            opened(1)
-            return
-        reader = documents.PageReader(BytesIO(data), media_type, max_pixels=max_pixels)
-        for page in range(claim.ready + 1, total + 1):
-            # A page that cannot be opened gets no image: its own attempt finds out and says why.
-            with contextlib.suppress(DamagedDocument, TooManyPixels):
-                with self._guard.interruptible(claim):
-                    image = documents.encode_page(reader.page(page))
-                self._store.put(keys.page_image(job.tenant, job.request_id, page), image)
-            if not opened(page):
-                return
-            if page - claim.ready >= limits.window_pages:
-                # Others' documents take their turn; the claim's progress is in the record.
-                self._publisher.publish(self._records.release(claim, delay_ms=0, counts=False))
-                return
-
     def _read_page(self, claim: Claim) -> None:
         job = claim.job
         try:
@@ -267,8 +157,10 @@ class Work:
             if engine is None:
                 raise EngineFailed("This worker does not run the job's engine.")
             with self._guard.begin(claim):
-                image = self._page_image(job, claim.page)
-                result = self._ask(engine, image, claim)
+                found = opening.find_page(
+                    self._store, job, claim.page, attempt=claim.attempt, max_pixels=self._max_pixels
+                )
+                result = found if isinstance(found, bytes) else self._ask(engine, found, claim)
         except ObjectNotFound:
             self._without_source(claim)
         except EngineFailed as error:
@@ -277,50 +169,40 @@ class Work:
                 self._records.release(claim, delay_ms=ENGINE_RETRY_MS, counts=True)
                 return
             self._settle(claim, error.code, _failure(claim, error))
-        except (StoreUnavailable, RecordsUnavailable):
+        except Unavailable:
             raise
         except CasolaError as error:
             self._settle(claim, error.code, _failure(claim, error))
         else:
             self._settle(claim, "done", result)
 
-    def _ask(self, engine: Reader, image: Image.Image, claim: Claim) -> PageResult:
+    def _ask(self, engine: Reader, page: opening.Picture, claim: Claim) -> bytes:
+        number = Selection.parse(claim.job.selection).number(claim.page)
         try:
             with self._guard.interruptible(claim):
-                return engine.read(
-                    image, page=claim.page, attempt=claim.attempt, language=claim.job.language
+                result = engine.read(
+                    page.image, page=number, attempt=claim.attempt, language=claim.job.language
                 )
         except CasolaError:
             raise
         except Exception as error:
             raise EngineFailed() from error
+        return page.flagged(result).to_json()
 
     def _without_source(self, claim: Claim) -> None:
         """Nothing is there to be read: the job was never accepted, or its source was lost."""
-        if self._manifest(claim.job) is None:
-            self._records.forget(claim.job.request_id)
+        job = claim.job
+        if results.stored_manifest(self._store, job.tenant, job.request_id) is None:
+            self._records.forget(job.request_id)
             return
         error = DamagedDocument("The document is not in the store any more.")
         self._settle(claim, error.code, _failure(claim, error))
 
-    def _page_image(self, job: Job, page: int) -> Image.Image:
-        """The page as the reader sees it: from its own image, or straight from the source."""
-        max_pixels = self._settings.max_page_megapixels * 1_000_000
-        if not documents.is_single_page(job.media_type):
-            try:
-                data = self._store.get(keys.page_image(job.tenant, job.request_id, page))
-                return documents.open_page(BytesIO(data), "image/png", 1, max_pixels=max_pixels)
-            except ObjectNotFound:
-                # It could not be opened while preparing; trying again gives the reason.
-                log.info("the page has no image", action="page_image_missing")
-        data = self._store.get(keys.source(job.tenant, job.request_id))
-        return documents.open_page(BytesIO(data), job.media_type, page, max_pixels=max_pixels)
-
-    def _settle(self, claim: Claim, outcome: str, result: PageResult) -> None:
+    def _settle(self, claim: Claim, outcome: str, result: bytes) -> None:
         job = claim.job
         attempt = f"{claim.attempt}-{claim.fence}"
         key = keys.page_result(job.tenant, job.request_id, claim.page, attempt)
-        self._store.put(key, result.to_json())
+        self._store.put(key, result)
         settled = self._records.settle(
             claim,
             outcome,
@@ -329,7 +211,7 @@ class Work:
             lease_ms=self._lease_ms,
         )
         if settled is None:
-            raise _Lost
+            raise StepLost
         self._publisher.publish(settled.hints)
         if settled.finish is not None:
             self._do(settled.finish)
@@ -337,7 +219,7 @@ class Work:
     def _finish(self, claim: Claim) -> None:
         job = self._records.get(claim.job.request_id)
         if job is None:
-            raise _Lost
+            raise StepLost
         states = results.winners(self._records.page_states(job.request_id))
         assembly = results.assemble(self._store, job, states)
         with _spool() as pages, _spool() as body:
@@ -350,12 +232,12 @@ class Work:
             # Fences are never the same: if the claim holds now, the records were not lost since it
             # was made, and what was read of them is whole.
             if not self._records.heartbeat([claim], self._lease_ms)[0]:
-                raise _Lost
+                raise StepLost
             self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
             self._store.put(keys.result(job.tenant, job.request_id), body)
         ended_batch = self._records.close(claim, closed, keep_seconds=self._keep_seconds(closed))
         if ended_batch is None:
-            raise _Lost
+            raise StepLost
         marker = keys.marker(job.request_id, job.run)
         self._store.delete([marker, *([keys.inflight(ended_batch)] if ended_batch else [])])
         log.info(
@@ -396,13 +278,13 @@ def _closed(job: Job, assembly: results.Assembly) -> Job:
     )
 
 
-def _failure(claim: Claim, error: CasolaError) -> PageResult:
+def _failure(claim: Claim, error: CasolaError) -> bytes:
     return results.failed_page(
         claim.job,
         claim.page,
         attempts=claim.attempt,
         error=JobError(code=error.code, detail=error.detail),
-    )
+    ).to_json()
 
 
 def _spool() -> BinaryIO:

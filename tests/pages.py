@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 _FONT_FOLDERS = (
@@ -67,6 +68,13 @@ def as_bytes(image: Image.Image, format: str = "PNG", **save: Any) -> bytes:
     """The image as a file; `save` goes to Pillow (quality, exif, save_all, append_images, …)."""
     buffer = io.BytesIO()
     image.save(buffer, format, **save)
+    return buffer.getvalue()
+
+
+def heic(image: Image.Image) -> bytes:
+    """The image as a HEIC photo; Pillow has no writer of its own."""
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=90)
     return buffer.getvalue()
 
 

@@ -18,9 +18,9 @@ import structlog
 from PIL import Image
 
 from casola_ocr.errors import PageTimeout
+from casola_ocr.guard import StepStopped
 from casola_ocr.model import Claim, PageResult
 from casola_ocr.service import Service
-from casola_ocr.work import StepStopped
 from workers.engines.base import ThreadedEngine
 from workers.pulse import Deadline, Pulse
 

@@ -18,9 +18,9 @@ from typing import Protocol
 import structlog
 
 from casola_ocr.errors import RecordsUnavailable
+from casola_ocr.guard import StepStopped
 from casola_ocr.model import Claim
 from casola_ocr.service import Service
-from casola_ocr.work import StepStopped
 
 log = structlog.get_logger(__name__)
 

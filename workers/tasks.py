@@ -20,11 +20,12 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from casola_ocr.errors import PageTimeout, RecordsUnavailable
+from casola_ocr.guard import Guard
 from casola_ocr.model import PageResult
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
-from casola_ocr.work import Guard, Reader, Work
+from casola_ocr.work import Reader, Work
 from workers.drain import StoppableEngine, ThreadedPulse
 from workers.engines import make_engine
 from workers.engines.base import Engine, ThreadedEngine

@@ -39,6 +39,12 @@ class Fields(BaseModel):
     model: str = "auto"
     language: str = "auto"
     lane: str | None = None
+    #: Such as ``1-5,8``, ``3-`` or ``all``.
+    pages: str = ""
+    #: ``prefer`` takes a page's embedded text where it is plausible.
+    text_layer: str = "ignore"
+    #: Opens an encrypted PDF, where a password has at most 127 bytes.
+    password: str = Field("", max_length=127)
     #: Seconds after which the jobs are deleted, at most as long as the tenant's retention.
     expires_in: Annotated[int, BeforeValidator(_number)] | None = Field(None, ge=60, le=10**9)
 
@@ -187,6 +193,9 @@ def _options(fields: Fields, documents: int, wait: int) -> Options:
         model=fields.model,
         language=fields.language,
         lane=lane,
+        pages=fields.pages,
+        text_layer=fields.text_layer,
+        password=fields.password,
         idempotency_key=_idempotency_key(),
         expires_in=fields.expires_in,
     )

@@ -1,5 +1,8 @@
 """Every key of the object store, in one place.
 
+A page's keys go by its position among the wanted pages of its document, the first is 1: the same
+by which its steps go. See `casola_ocr.selection`.
+
 Tenants and request IDs are checked before they come here (`model.is_tenant_name`,
 `model.is_request_id`); the assertions below are the second lock.
 """
@@ -52,6 +55,11 @@ def manifest(tenant: str, request_id: str) -> str:
 
 def pages_prefix(tenant: str, request_id: str) -> str:
     return job_prefix(tenant, request_id) + "pages/"
+
+
+def page_note(tenant: str, request_id: str, page: int) -> str:
+    """What was found of a page's own text while preparing; see `casola_ocr.opening`."""
+    return f"{pages_prefix(tenant, request_id)}{page:05}/text.json"
 
 
 def page_image(tenant: str, request_id: str, page: int) -> str:

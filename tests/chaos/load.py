@@ -192,10 +192,16 @@ class Load:
             headers["Prefer"] = f"wait={submission.wait}"
         if submission.web:
             name = submission.files[0].name
-            body = {"url": f"{self._web_url}/{submission.web}/{submission.number}/{name}"}
+            body = {
+                "url": f"{self._web_url}/{submission.web}/{submission.number}/{name}",
+                "pages": "all",
+            }
             return self._client.request("POST", "/api/v1/jobs", headers=headers, json=body)
         files = [("file", (file.name, file.content())) for file in submission.files]
-        return self._client.request("POST", "/api/v1/jobs", headers=headers, files=files)
+        # Of a GIF every frame, not only the first.
+        return self._client.request(
+            "POST", "/api/v1/jobs", headers=headers, files=files, data={"pages": "all"}
+        )
 
     def _plan_verb(self, job: Job, verb: str) -> None:
         with self._ledger.lock:

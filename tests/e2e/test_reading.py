@@ -16,6 +16,7 @@ import pytest
 from casola_ocr.sample import sample_image, sample_text
 from tests.e2e.conftest import RunningService
 from tests.pages import as_bytes, cer, draw_page
+from tests.pdfs import encrypted, make_pdf, scan_page, text_page
 
 pytestmark = pytest.mark.e2e
 
@@ -124,12 +125,36 @@ def test_a_tiff_and_a_gif_with_several_frames_have_pages(client: httpx.Client) -
     frames = [draw_page([f"This is page {n}"], width=900) for n in (1, 2, 3)]
     for media_format in ("TIFF", "GIF"):
         document = as_bytes(frames[0], media_format, save_all=True, append_images=frames[1:])
-        answer = client.post("/api/v1/jobs", files={"file": ("scan", document)}, headers=WAIT)
+        answer = client.post(
+            "/api/v1/jobs", files={"file": ("scan", document)}, data={"pages": "all"}, headers=WAIT
+        )
         assert answer.status_code == 200, answer.text
         result = answer.json()
         assert result["pages"]["done"] == 3
         pages = result["text"].split("\f")
         assert [f"page {n}" in page for n, page in enumerate(pages, 1)] == [True] * 3
+
+
+def test_chosen_pages_of_a_pdf_are_read_from_their_text_or_their_picture(
+    client: httpx.Client,
+) -> None:
+    scan = scan_page(draw_page(["Words of a scan"], width=900), size=(432, 120))
+    words = text_page([f"This is born-digital line {n}." for n in range(9)])
+    document = make_pdf([text_page(["Not wanted"]), scan, words])
+    answer = client.post(
+        "/api/v1/jobs",
+        files={"file": encrypted(document, user="s3cret")},
+        data={"pages": "2-", "text_layer": "prefer", "password": "s3cret"},
+        headers=WAIT,
+    )
+    assert answer.status_code == 200, answer.text
+    result = answer.json()
+    picture, own = result["page_results"]
+    assert (picture["page"], picture["engine"], picture["flags"]) == (2, "pp-ocrv6", [])
+    assert cer("Words of a scan", picture["text"]) < 0.1
+    assert (own["page"], own["engine"], own["confidence"]) == (3, "text-layer", None)
+    assert own["text"].splitlines()[8] == "This is born-digital line 8."
+    assert "s3cret" not in answer.text
 
 
 def test_a_photo_that_was_turned_is_read_as_its_reader_sees_it(client: httpx.Client) -> None:

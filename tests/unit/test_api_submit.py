@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from casola_ocr.errors import EngineUnavailable, FileTooLarge, TooBusy
+from casola_ocr.errors import (
+    BadSelection,
+    CasolaError,
+    EngineUnavailable,
+    FileTooLarge,
+    MalformedRequest,
+    TooBusy,
+)
 from casola_ocr.model import JobStatus, Lane, is_batch_id
 from tests.api_stub import CONTENT, DATA_URL, World, make_world
 
@@ -78,6 +85,43 @@ def test_options_come_from_form_and_json_alike() -> None:
         made = world.jobs.options
         assert made is not None
         assert (made.model, made.language, made.lane) == ("tesseract", "de", Lane.BULK)
+
+
+def test_options_of_the_document_come_from_form_and_json_alike() -> None:
+    world = make_world()
+    options = {"pages": "1-5,8", "password": "s3cret", "text_layer": "prefer"}
+    for answer in (
+        upload(world, **options),
+        world.client.post("/api/v1/jobs", json={"url": URL, **options}),
+    ):
+        assert answer.status_code == 202
+        made = world.jobs.options
+        assert made is not None
+        assert {name: getattr(made, name) for name in options} == options
+        assert "s3cret" not in repr(made) + answer.get_data(as_text=True)
+
+
+def test_a_password_that_is_too_long_is_refused_and_not_repeated() -> None:
+    answer = upload(make_world(), password="s3cret" * 30)
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_request")
+    assert "s3cret" not in answer.get_data(as_text=True)
+    assert "password" in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadSelection("'pages' has a part that is no page or range: 'x'."), "bad_pages"),
+        (MalformedRequest("'text_layer' is one of ignore, prefer."), "malformed_request"),
+    ],
+)
+def test_options_that_the_domain_refuses_are_told_as_problems(
+    error: CasolaError, code: str
+) -> None:
+    world = make_world()
+    world.jobs.refuse = error
+    answer = upload(world, pages="x")
+    assert (answer.status_code, answer.get_json()["code"]) == (error.status, code)
 
 
 @pytest.mark.parametrize(

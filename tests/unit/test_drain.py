@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
+from casola_ocr.guard import StepStopped
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
-from casola_ocr.work import StepStopped
 from workers.drain import Room, StoppableEngine, ThreadedPulse
 
 IMAGE = Image.new("RGB", (1, 1))

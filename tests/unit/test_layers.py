@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ ONE_HOME = {
     "redis": "casola_ocr/records/connection.py",
     "boto3": "casola_ocr/objects/s3.py",
     "rapidocr": "workers/engines/ppocr.py",
+    "pypdfium2": "casola_ocr/documents/pdf.py",
+    "pillow_heif": "casola_ocr/documents/images.py",
 }
 
 
@@ -55,6 +59,17 @@ def test_each_backend_library_has_one_home() -> None:
             if library in set(imports(file))
         ]
         assert users == [home], library
+
+
+def test_the_api_and_a_worker_start_without_the_libraries_of_rare_documents() -> None:
+    code = (
+        "import sys, api.app, workers.main; "
+        "print(sorted({'pypdfium2', 'pillow_heif'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_only_settings_reads_the_environment() -> None:

@@ -18,6 +18,9 @@ from tests.pages import as_bytes
         ("GIF", {}, "image/gif"),
         ("TIFF", {}, "image/tiff"),
         ("TIFF", {"big_tiff": True}, "image/tiff"),
+        ("BMP", {}, "image/bmp"),
+        ("AVIF", {}, "image/avif"),
+        ("PDF", {}, "application/pdf"),
     ],
 )
 def test_accepted_formats(pillow_format, save, media_type):
@@ -35,10 +38,10 @@ def test_big_endian_tiff(head):
 @pytest.mark.parametrize(
     ("head", "name"),
     [
-        (b"%PDF-1.7\n", "PDF"),
-        (b"\r\n\x00%PDF-1.7\n", "PDF"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC"),
-        (b"\x00\x00\x00\x1cftypavif", "AVIF"),
+        (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00iso2mp41", "video"),
+        (b"BM just some words that begin so", "text"),
+        (b" " * 1025 + b"%PDF-1.7", "text"),
+        (b"PK\x03\x04 a.pdf %PDF-1.7", "ZIP"),
         (b"PK\x03\x04\x14\x00", "ZIP"),
         (b"just some words", "text"),
         ("größer ä".encode()[:-1], "text"),
@@ -53,7 +56,25 @@ def test_refused_formats_are_named(head, name):
     with pytest.raises(UnsupportedFormat) as caught:
         sniff(head)
     assert name in caught.value.detail
-    assert "PNG, JPEG, WebP, GIF and TIFF" in caught.value.detail
+    assert "PDF, PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF and HEIC" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b"\r\n\x00%PDF-1.7\n", "application/pdf"),
+        (b"<!-- a mail program put this here -->" + b"\n" * 980 + b"%PDF-1.4", "application/pdf"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "image/heic"),
+        (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic", "image/heic"),
+        (b"\x00\x00\x00\x1cftypavif", "image/avif"),
+        (b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avifmiaf", "image/avif"),
+        (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic....avif", "image/heic"),
+    ],
+)
+def test_signatures_that_are_not_at_the_start_or_share_it(head, media_type):
+    assert len(head) <= HEAD_BYTES
+    assert sniff(head) == media_type
 
 
 def test_empty():

@@ -8,8 +8,9 @@
 --                                  image exists), next (lowest page that was never taken), avail
 --                                  (pages that a worker may take), listed (1 while the pool lists it),
 --                                  window, owed (pages in casola:pending), owed_bytes
---   job:{id}:pages         hash    step -> state; a step is prepare, finish, erase or a page number; a
---                                  page that was never taken has no field. States:
+--   job:{id}:pages         hash    step -> state; a step is prepare, finish, erase or a page: its
+--                                  position among the wanted ones; a page that was never taken has no
+--                                  field. States:
 --                                    a:{attempts}                    available to the next worker
 --                                    w:{attempts}                    waits for its time in casola:due
 --                                    p:{attempts}                    prepare: parked, enough is ready

@@ -16,6 +16,11 @@ if tonumber(f[1]) == 0 then
   event(id, 'type', 'opened', 'total', total)
 end
 redis.call('HSET', key, 'ready', ready)
+if ready > before and run.attempt > 1 then
+  -- Attempts are counted for the page after the last one that is ready, not for the document.
+  run.attempt = 1
+  redis.call('HSET', pages, 'prepare', 'r:1:' .. run.fence .. ':' .. run.owner)
+end
 local new = 0
 for page = before + 1, ready do
   if redis.call('HEXISTS', pages, page) == 0 then new = new + 1 end
