@@ -19,6 +19,8 @@
     │   ├── TooManyPages             too_many_pages            422  no
     │   ├── UnknownModel             unknown_model             422  no
     │   ├── UnknownLanguage          unknown_language          422  no
+    │   ├── UnknownFormat            unknown_format            422  no
+    │   ├── PictureMissing           picture_missing           422  no
     │   ├── KeyReused                idempotency_key_reused    422  no
     │   ├── BadUrl                   bad_url                   422  no
     │   └── FetchRefused             fetch_refused             422  no
@@ -192,6 +194,20 @@ class UnknownLanguage(Unprocessable):
 
     code = "unknown_language"
     advice = "Use 'auto' or an ISO 639-1 code such as 'en'."
+
+
+class UnknownFormat(Unprocessable):
+    """A result cannot be had in this format."""
+
+    code = "unknown_format"
+    advice = "Use one of the listed formats."
+
+
+class PictureMissing(Unprocessable):
+    """The picture of a page is not in the store any more."""
+
+    code = "picture_missing"
+    advice = "Export another format: the text is still there."
 
 
 class KeyReused(Unprocessable):

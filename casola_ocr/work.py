@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol, cast
 import structlog
 from PIL import Image
 
-from casola_ocr import documents, erasure, results
+from casola_ocr import documents, erasure, pictures, results
 from casola_ocr.errors import (
     DEAD_CODES,
     CasolaError,
@@ -305,16 +305,9 @@ class Work:
 
     def _page_image(self, job: Job, page: int) -> Image.Image:
         """The page as the reader sees it: from its own image, or straight from the source."""
+        data, media_type, number = pictures.stored_picture(self._store, job, page)
         max_pixels = self._settings.max_page_megapixels * 1_000_000
-        if not documents.is_single_page(job.media_type):
-            try:
-                data = self._store.get(keys.page_image(job.tenant, job.request_id, page))
-                return documents.open_page(BytesIO(data), "image/png", 1, max_pixels=max_pixels)
-            except ObjectNotFound:
-                # It could not be opened while preparing; trying again gives the reason.
-                log.info("the page has no image", action="page_image_missing")
-        data = self._store.get(keys.source(job.tenant, job.request_id))
-        return documents.open_page(BytesIO(data), job.media_type, page, max_pixels=max_pixels)
+        return documents.open_page(BytesIO(data), media_type, number, max_pixels=max_pixels)
 
     def _settle(self, claim: Claim, outcome: str, result: PageResult) -> None:
         job = claim.job

@@ -22,6 +22,7 @@ FORBIDDEN = {
 ONE_HOME = {
     "redis": "casola_ocr/records/connection.py",
     "boto3": "casola_ocr/objects/s3.py",
+    "ijson": "casola_ocr/exports/document.py",
     "rapidocr": "workers/engines/ppocr.py",
 }
 
