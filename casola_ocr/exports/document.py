@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ class Document:
 
     def pages(self) -> Iterator[PageResult]:
         """The page results in order, each read when it is asked for."""
-        found = ijson.items(ijson.from_iter(self.body), "page_results.item", use_float=True)
-        # A result of an earlier version misses fields that were added since: they have defaults.
-        return map(PAGE_RESULT.validate_python, found)
+        for found in ijson.items(ijson.from_iter(self.body), "page_results.item", use_float=True):
+            # A result of an earlier version misses fields that were added since, with defaults.
+            yield PAGE_RESULT.validate_python(found)
+            # Making a page of a file takes a while, and other greenlets may wait for this thread.
+            time.sleep(0)
 
 
 def lines_of(page: PageResult) -> tuple[Line, ...]:

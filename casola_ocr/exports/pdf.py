@@ -6,7 +6,6 @@ anything but an object's offset is held longer than it takes to send it: see doc
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -90,8 +89,6 @@ def write(document: Document) -> Iterator[bytes]:
         pages.append(which)
         yield head + _page(objects, which, page, picture, alphabet)
         head = b""
-        # Compressing takes a while, and others may wait for this thread.
-        time.sleep(0)
     yield head + _shared(objects, document, pages, alphabet) + objects.end()
 
 
