@@ -35,11 +35,16 @@ class Document:
 
     def pages(self) -> Iterator[PageResult]:
         """The page results in order, each read when it is asked for."""
-        for found in ijson.items(ijson.from_iter(self.body), "page_results.item", use_float=True):
-            # A result of an earlier version misses fields that were added since, with defaults.
-            yield PAGE_RESULT.validate_python(found)
-            # Making a page of a file takes a while, and other greenlets may wait for this thread.
-            time.sleep(0)
+        return read_pages(self.body)
+
+
+def read_pages(body: Iterator[bytes]) -> Iterator[PageResult]:
+    """The page results of a result's JSON, one after the other."""
+    for found in ijson.items(ijson.from_iter(body), "page_results.item", use_float=True):
+        # A result of an earlier version misses fields that were added since, with defaults.
+        yield PAGE_RESULT.validate_python(found)
+        # Making a page of a file takes a while, and other greenlets may wait for this thread.
+        time.sleep(0)
 
 
 def lines_of(page: PageResult) -> tuple[Line, ...]:
