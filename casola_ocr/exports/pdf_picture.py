@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import ExifTags, Image, ImageChops
+from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from casola_ocr import documents
@@ -17,6 +17,8 @@ JPEG_QUALITY = 75
 #: What a picture that tells no dpi is taken for: the long side of A4 and Letter, in inches.
 PAGE_INCHES = 11.3
 MIN_DPI, USUAL_DPI = 72, 300
+#: What a file may tell: 72 and 96 are what programs write that do not know.
+LEAST_TOLD, MOST_TOLD = 100, 1200
 #: A JPEG that takes more bytes for a pixel is written again.
 MAX_JPEG_BYTES_PER_PIXEL = 0.5
 #: Longest side of a PDF's page, in inches; a higher dpi makes a larger picture fit.
@@ -56,16 +58,19 @@ def open_picture(data: bytes, media_type: str, page: int, *, max_pixels: int) ->
 def page_dpi(width: int, height: int, told: float | None = None) -> float:
     """Pixels for each inch: what the file tells where that can be true, else a usual page's."""
     longest = max(width, height)
-    dpi = told if told and MIN_DPI <= told <= 4 * USUAL_DPI else longest / PAGE_INCHES
+    dpi = told if told and LEAST_TOLD <= told <= MOST_TOLD else longest / PAGE_INCHES
     if dpi is not told:
         dpi = min(max(dpi, MIN_DPI), USUAL_DPI)
     return max(dpi, longest / MAX_INCHES)
 
 
 def _told_dpi(data: bytes) -> float | None:
-    # Nobody else reads the picture here, so Pillow's parsers meet the header that they just met.
-    with Image.open(BytesIO(data)) as image:
-        told = image.info.get("dpi")
+    try:
+        with Image.open(BytesIO(data)) as image:
+            told = image.info.get("dpi")
+    except UnidentifiedImageError:
+        # A document whose pages are no pictures.
+        return None
     return float(told[0]) if told else None
 
 
@@ -75,7 +80,8 @@ def _jpeg(data: bytes, max_pixels: int) -> Picture | None:
     with Image.open(BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size
         dpi = page_dpi(width, height, _told_dpi(data))
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) in (0, 1)
+        # Its tags might say that it has to be turned; to read them is the decoder's business.
+        upright = not image.info.get("exif")
         small = len(data) <= width * height * MAX_JPEG_BYTES_PER_PIXEL and dpi <= MAX_DPI
         if image.mode not in ("L", "RGB") or not upright or not small:
             return None

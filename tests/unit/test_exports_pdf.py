@@ -211,8 +211,8 @@ def test_a_small_jpeg_is_taken_as_it_is_and_others_are_written_again() -> None:
 @pytest.mark.parametrize(
     ("size", "told", "dpi"),
     [((2480, 3508), 300, 300), ((2480, 3508), None, 300), ((1240, 1754), None, 155),
-     ((2480, 3508), 1, 300), ((500, 300), None, 72), ((40_000, 100), None, 300),
-     ((90_000, 100), 300, 450)],
+     ((2480, 3508), 1, 300), ((2480, 3508), 72, 300), ((500, 300), None, 72),
+     ((40_000, 100), None, 300), ((90_000, 100), 300, 450)],
 )  # fmt: skip
 def test_the_size_of_a_page_is_what_the_file_tells_or_a_usual_one(
     size: tuple[int, int], told: float | None, dpi: float
