@@ -7,7 +7,7 @@ from flask import Flask, request
 
 from api import problems
 from api.dialects import fal, openai
-from api.views import batches, dead, health, jobs, library
+from api.views import batches, dead, exports, health, jobs, library
 from casola_ocr import logs
 from casola_ocr.publisher import CeleryPublisher, celery_settings
 from casola_ocr.service import Service
@@ -44,7 +44,7 @@ def create_app(settings: Settings, service: Service) -> Flask:
         if request.mimetype != "multipart/form-data":
             request.max_content_length = settings.max_file_bytes * 4 // 3 + JSON_SLACK_BYTES
 
-    for view in (jobs, batches, library, dead, health):
+    for view in (jobs, batches, exports, library, dead, health):
         app.register_blueprint(view.blueprint)
     app.register_blueprint(fal.blueprint)
     for prefix in ("/openai/v1", "/v1"):

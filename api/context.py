@@ -7,6 +7,7 @@ from typing import cast
 from flask import current_app
 
 from casola_ocr.dead import DeadLetters
+from casola_ocr.exports.exporter import Exporter
 from casola_ocr.jobs import Jobs
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
@@ -22,6 +23,10 @@ def jobs() -> Jobs:
 
 def dead() -> DeadLetters:
     return service().dead
+
+
+def exports() -> Exporter:
+    return service().exports
 
 
 def settings() -> Settings:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +15,7 @@ from rich.table import Table
 
 from casola_ocr import __version__, operators
 from casola_ocr.errors import CasolaError, ConfigurationError
+from casola_ocr.reading import read
 from casola_ocr.settings import load_settings, unknown_variables, variable_name
 
 app = typer.Typer(
@@ -30,14 +29,10 @@ app.add_typer(operators.tenants_app, name="tenants")
 app.add_typer(operators.tokens_app, name="tokens")
 app.add_typer(operators.dead_app, name="dead")
 app.command()(operators.fsck)
+app.command()(read)
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
-
-#: Seconds that `read` waits with one request before it asks again.
-READ_WAIT_SECONDS = 60
-#: How long `read` offers a document to a server that is too busy to take it.
-READ_BUSY_SECONDS = 600
 
 DataDir = Annotated[Path | None, typer.Option(help="everything that is kept [CASOLA_DATA_DIR]")]
 
@@ -103,108 +98,6 @@ def api() -> None:
     # gunicorn takes this process over.
     command = [sys.executable, "-P", "-m", "casola_ocr.gunicorn_api"]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed command, no shell
-
-
-@app.command()
-def read(
-    files: Annotated[list[Path], typer.Argument(help="pictures of pages")],
-    server: Annotated[str | None, typer.Option(help="address of a running server")] = None,
-    model: Annotated[str, typer.Option(help="an engine, or auto")] = "auto",
-    language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="print the whole result")] = False,
-    token: Annotated[str, typer.Option(envvar="CASOLA_TOKEN", help="token of a tenant")] = "",
-) -> None:
-    """Read documents on a running server and print their text."""
-    import httpx
-
-    from casola_ocr.embedded import own_url
-
-    base = (server or own_url(load_settings())).rstrip("/")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    failed = 0
-    with httpx.Client(
-        base_url=base,
-        headers=headers,
-        timeout=READ_WAIT_SECONDS + 30,
-        # A proxy of the environment cannot reach this machine's own server.
-        trust_env=server is not None,
-    ) as client:
-        for file in files:
-            if len(files) > 1 and not as_json:
-                errors.print(f"== {file}", markup=False, soft_wrap=True)
-            try:
-                result = _read(client, file, {"model": model, "language": language})
-            except httpx.ConnectError:
-                errors.print(
-                    f"error: no server answers at {base}. Start one with 'casola-ocr serve', "
-                    "or name one with --server.", markup=False, soft_wrap=True,
-                )  # fmt: skip
-                raise typer.Exit(3) from None
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as caught:
-                result = {"detail": getattr(caught, "strerror", None) or str(caught)}
-            if result.get("status") == "completed":
-                text = json.dumps(result, ensure_ascii=False) if as_json else result["text"]
-                sys.stdout.write(text + "\n")
-                sys.stdout.flush()
-                problem = _missing_pages(result)
-            else:
-                error = result.get("error") or result
-                problem = f"error: {file}: {error.get('detail') or result.get('status')}"
-            if problem:
-                failed += 1
-                errors.print(problem, markup=False, soft_wrap=True)
-    raise typer.Exit(1 if failed else 0)
-
-
-def _missing_pages(result: dict[str, Any]) -> str:
-    """A sentence about pages that could not be read; empty when all were."""
-    pages = result["pages"]
-    if not pages["failed"]:
-        return ""
-    return f"error: {pages['failed']} of {pages['total']} pages could not be read"
-
-
-def _read(client: Any, file: Path, options: dict[str, str]) -> dict[str, Any]:
-    """The result, or the problem document of a refusal.
-
-    Raises:
-        ValueError: the answer is not one of ours.
-    """
-    wait = {"Prefer": f"wait={READ_WAIT_SECONDS}"}
-    deadline = time.monotonic() + READ_BUSY_SECONDS
-    while True:
-        with file.open("rb") as source:
-            answer = client.post(
-                "/api/v1/jobs", files={"file": (file.name, source)}, data=options, headers=wait
-            )
-        # Refused for now, and nothing was accepted.
-        if answer.status_code not in (429, 503) or time.monotonic() > deadline:
-            break
-        _pause(answer)
-    body = _body(answer)
-    request_id = body.get("request_id")
-    while answer.status_code == 202 or (request_id and answer.status_code == 503):
-        waited = client.get(f"/api/v1/jobs/{request_id}", params={"wait": READ_WAIT_SECONDS})
-        if waited.status_code == 503:
-            _pause(waited)
-        answer = client.get(f"/api/v1/jobs/{request_id}/result")
-        body = _body(answer)
-    return body
-
-
-def _pause(answer: Any) -> None:
-    told = answer.headers.get("Retry-After", "")
-    time.sleep(min(30, max(1, int(told))) if told.isdecimal() else 2)
-
-
-def _body(answer: Any) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ValueError(f"the server answered {answer.status_code} without JSON")
-    return body
 
 
 @app.command()

@@ -24,6 +24,8 @@
     │   ├── UnknownModel             unknown_model             422  no
     │   ├── UnknownLanguage          unknown_language          422  no
     │   ├── LanguageNotInstalled     language_not_installed    422  no
+    │   ├── UnknownFormat            unknown_format            422  no
+    │   ├── PictureMissing           picture_missing           422  no
     │   ├── KeyReused                idempotency_key_reused    422  no
     │   ├── BadUrl                   bad_url                   422  no
     │   └── FetchRefused             fetch_refused             422  no
@@ -236,6 +238,20 @@ class LanguageNotInstalled(Unprocessable):
 
     code = "language_not_installed"
     advice = "Ask your operator to run 'apt-get install' with the packages; or use another model."
+
+
+class UnknownFormat(Unprocessable):
+    """A result cannot be had in this format."""
+
+    code = "unknown_format"
+    advice = "Use one of the listed formats."
+
+
+class PictureMissing(Unprocessable):
+    """The picture of a page is not in the store any more."""
+
+    code = "picture_missing"
+    advice = "Export another format: the text is still there."
 
 
 class KeyReused(Unprocessable):

@@ -160,6 +160,8 @@ def find_page(
         page, note = pages.page(position)
     if note and note != _REFUSED_NOTE:
         return _result(note, attempt)
+    # For those who want to see it next to its text.
+    store.put(keys.page_image(job.tenant, job.request_id, position), documents.encode_page(page))
     return Picture(image=page, refused=note is not None)
 
 

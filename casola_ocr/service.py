@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from casola_ocr import recovery
 from casola_ocr.dead import DeadLetters
+from casola_ocr.exports.exporter import Exporter
 from casola_ocr.jobs import Jobs
 from casola_ocr.objects import ObjectStore, open_store
 from casola_ocr.publisher import Publisher
@@ -32,6 +33,7 @@ class Service:
     publisher: Publisher
     jobs: Jobs
     dead: DeadLetters
+    exports: Exporter
     tenants: Tenants
     tokens: Tokens
 
@@ -54,6 +56,7 @@ class Service:
             publisher=publisher,
             jobs=jobs,
             dead=DeadLetters(records, store, jobs),
+            exports=Exporter(settings, store, jobs),
             tenants=tenants,
             tokens=Tokens(store),
         )

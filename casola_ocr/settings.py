@@ -26,7 +26,7 @@ from casola_ocr.errors import ConfigurationError
 
 _PREFIX = "CASOLA_"
 #: Read by the command line, not a setting of the service.
-_OTHER = {"CASOLA_TOKEN"}
+_OTHER = {"CASOLA_PASSWORD", "CASOLA_TOKEN"}
 
 
 def _cores() -> int:

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from casola_ocr.dead import DeadLetter
 from casola_ocr.errors import Conflict, NotFound, Overloaded, StoreUnavailable
+from casola_ocr.exports.exporter import Exporter
 from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import (
     Batch,
@@ -21,10 +22,12 @@ from casola_ocr.model import (
     JobError,
     JobStatus,
     PageCounts,
+    PageResult,
     new_batch_id,
     new_request_id,
 )
 from casola_ocr.settings import Settings
+from casola_ocr.testing import MemoryStore
 from casola_ocr.tokens import Token
 
 #: The first bytes of a PNG; the stub sniffs nothing.
@@ -68,6 +71,8 @@ class StubJobs:
     parts: dict[str, str | None] = field(default_factory=lambda: {"records": None, "store": None})
     #: Whether no request may wait any more.
     full: bool = False
+    #: What the result of each job holds.
+    pages: list[PageResult] = field(default_factory=list)
     #: Raised by `submit` when set.
     refuse: Exception | None = None
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -104,7 +109,8 @@ class StubJobs:
 
     def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
         job = self.get(tenant, request_id)
-        body = {**job.to_dict(), "text": self.texts[0], "page_results": []}
+        pages = [json.loads(page.to_json()) for page in self.pages]
+        body = {**job.to_dict(), "text": self.texts[0], "page_results": pages}
         whole = json.dumps(body, ensure_ascii=False).encode()
         return job, iter([whole[:10], whole[10:]])
 
@@ -169,6 +175,7 @@ class StubJobs:
             status=status,
             started_at=CREATED_AT + 500,
             finished_at=CREATED_AT + 2000 if status.terminal else None,
+            pages=replace(job.pages, done=int(status is JobStatus.COMPLETED)),
             words=2 if status is JobStatus.COMPLETED else None,
             error=self.error if status is JobStatus.FAILED else None,
         )
@@ -223,13 +230,17 @@ class World:
     jobs: StubJobs
     tokens: StubTokens
     dead: StubDead
+    #: Where the exports look for pictures.
+    store: MemoryStore
 
 
 def make_world(**settings: Any) -> World:
     jobs, tokens, dead = StubJobs(), StubTokens(), StubDead()
     made = Settings(**settings)
-    service = SimpleNamespace(settings=made, jobs=jobs, tokens=tokens, dead=dead)
-    return World(create_app(made, cast(Any, service)).test_client(), jobs, tokens, dead)
+    store = MemoryStore()
+    exports = Exporter(made, store, cast(Any, jobs))
+    service = SimpleNamespace(settings=made, jobs=jobs, tokens=tokens, dead=dead, exports=exports)
+    return World(create_app(made, cast(Any, service)).test_client(), jobs, tokens, dead, store)
 
 
 def _content(source: bytes | BinaryIO | None) -> bytes | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import pypdfium2
 import pytest
 
 from casola_ocr.sample import sample_image, sample_text
@@ -295,3 +298,28 @@ def test_real_documents_are_read(
         truth, text = truth.lower(), text.lower()
     assert answer.json()["pages"]["done"] == row["pages"]
     assert cer(truth, text) < limit
+
+
+def test_the_command_line_reads_a_folder_into_searchable_pdfs_and_takes_it_up_again(
+    service: RunningService, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "scans", tmp_path / "read"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "one.png").write_bytes(sample_image())
+    (folder / "sub" / "two.jpg").write_bytes(as_bytes(draw_page(["second page"]), "JPEG"))
+    (folder / "notes.txt").write_text("nothing to read")
+    command = [sys.executable, "-m", "casola_ocr.cli", "read", folder, "--server", service.url,
+               "--out", out, "--format", "txt,pdf"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "2 read, 0 there already, 0 with errors" in done.stderr
+    assert sorted(str(file.relative_to(out)) for file in out.rglob("*.*")) == [
+        "one.ocr.pdf", "one.txt", "sub/two.ocr.pdf", "sub/two.txt",
+    ]  # fmt: skip
+    with pypdfium2.PdfDocument(out / "one.ocr.pdf") as made:
+        assert cer(sample_text(), made[0].get_textpage().get_text_range()) < 0.1
+    (out / "one.txt").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "1 read, 1 there already, 0 with errors" in done.stderr
+    with service.client() as client:
+        names = [job["file_name"] for job in client.get("/api/v1/library").json()["data"]]
+    assert names.count("one.png") == 1

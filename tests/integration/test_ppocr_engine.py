@@ -142,7 +142,7 @@ def test_nothing_to_read(engine: Engine, size: tuple[int, int]) -> None:
     check_shape(result)
     assert (result.text, result.words, result.lines) == ("", 0, ())
     assert (result.confidence, result.confidence_low) == (None, None)
-    assert result.flags == ("empty",)
+    assert result.flags == ("blank",)
     assert (result.width, result.height) == size
 
 

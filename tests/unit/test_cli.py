@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from typer.testing import CliRunner
 
@@ -53,53 +49,6 @@ def test_a_file_that_is_missing_does_not_keep_the_others_from_being_read(tmp_pat
     )
     assert "exist.png: No such file" in done.stderr
     assert "no server answers" in done.stderr
-
-
-class Answers(BaseHTTPRequestHandler):
-    """A server that is busy at first, then slow, then reads one page of two."""
-
-    posts = 0
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        type(self).posts += 1
-        if self.posts == 1:
-            self.answer(429, {"detail": "busy"})
-        else:
-            self.answer(202, {"request_id": "req_1", "status": "queued"})
-
-    def do_GET(self) -> None:
-        pages = {"total": 2, "done": 1, "failed": 1}
-        self.answer(200, {"request_id": "req_1", "status": "completed", "text": "Hello",
-                          "pages": pages})  # fmt: skip
-
-    def answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Retry-After", "0")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-def test_reading_offers_the_document_again_and_tells_of_pages_that_are_missing(
-    tmp_path: object,
-) -> None:
-    scan = tmp_path / "scan.png"
-    scan.write_bytes(sample_image())
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        done = runner.invoke(cli.app, ["read", str(scan), "--server", address])
-        server.shutdown()
-        thread.join()
-    assert done.stdout == "Hello\n"
-    assert "1 of 2 pages could not be read" in done.stderr
-    assert done.exit_code == 1
 
 
 def test_settings_are_listed_on_one_line_each_with_secrets_masked(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from casola_ocr.text.confidence import LOW_CONFIDENCE, page_confidence
-from casola_ocr.text.flags import EMPTY, LOW, page_flags
+from casola_ocr.text.flags import BLANK, LOW, page_flags
 
 
 def test_no_words() -> None:
@@ -29,8 +29,8 @@ def test_four_digits() -> None:
 
 
 def test_flags() -> None:
-    assert page_flags("", None) == (EMPTY,)
-    assert page_flags(" \n", 0.9) == (EMPTY,)
+    assert page_flags("", None) == (BLANK,)
+    assert page_flags(" \n", 0.9) == (BLANK,)
     assert page_flags("text", None) == ()
     assert page_flags("text", LOW_CONFIDENCE) == ()
     assert page_flags("text", LOW_CONFIDENCE - 0.01) == (LOW,)

@@ -26,7 +26,13 @@ def read(page: Page) -> tuple[EmbeddedText, tuple[Line, ...], Image.Image]:
 
 def text_of(lines: tuple[Line, ...], image: Image.Image) -> str:
     return build_page(
-        lines, page=1, upright=Upright(image.size), engine="", engine_version="", attempts=1, seconds=0
+        lines,
+        page=1,
+        upright=Upright(image.size),
+        engine="",
+        engine_version="",
+        attempts=1,
+        seconds=0,
     ).text
 
 

@@ -24,6 +24,7 @@ FORBIDDEN = {
 ONE_HOME = {
     "redis": "casola_ocr/records/connection.py",
     "boto3": "casola_ocr/objects/s3.py",
+    "ijson": "casola_ocr/exports/document.py",
     "rapidocr": "workers/engines/ppocr.py",
     "pypdfium2": "casola_ocr/documents/pdf.py",
     "pillow_heif": "casola_ocr/documents/images.py",

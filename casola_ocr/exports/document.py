@@ -1,0 +1,84 @@
+"""What a writer of a format is given: one ended job, its pages one after the other."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import ijson
+from pydantic import TypeAdapter
+
+from casola_ocr.model import Job, Line, PageResult, Word
+
+PAGE_RESULT = TypeAdapter(PageResult)
+#: What XML 1.0 cannot hold in any form.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A job with its stored result, which can be read once.
+
+    `body` is the result as ``/result`` answers it, in chunks. `picture` gives a file that shows a
+    page, its media type, the page's number in that file; it raises `PictureMissing`. `max_pixels`
+    bounds what is decoded.
+    """
+
+    job: Job
+    body: Iterator[bytes]
+    picture: Callable[[int], tuple[bytes, str, int]]
+    max_pixels: int
+
+    def pages(self) -> Iterator[PageResult]:
+        """The page results in order, each read when it is asked for."""
+        return read_pages(self.body)
+
+
+def read_pages(body: Iterator[bytes]) -> Iterator[PageResult]:
+    """The page results of a result's JSON, one after the other."""
+    for found in ijson.items(ijson.from_iter(body), "page_results.item", use_float=True):
+        # A result of an earlier version misses fields that were added since, with defaults.
+        yield PAGE_RESULT.validate_python(found)
+        # Making a page of a file takes a while, and other greenlets may wait for this thread.
+        time.sleep(0)
+
+
+def lines_of(page: PageResult) -> tuple[Line, ...]:
+    """The page's lines; of a text that came without any, its lines spread over the page."""
+    if page.lines or not page.text.strip():
+        return page.lines
+    texts = [text for text in page.text.splitlines() if text.strip()]
+    step = page.height / len(texts)
+    return tuple(
+        Line(
+            text=text,
+            confidence=page.confidence,
+            box=(0, int(index * step), page.width, int((index + 1) * step)),
+        )
+        for index, text in enumerate(texts)
+    )
+
+
+def spaced(line: Line) -> Iterator[tuple[Word, bool]]:
+    """Each word of a line, and whether white space stands between it and the next one."""
+    for word, following in zip_longest(line.words, line.words[1:]):
+        between = line.text[word.start + len(word.text) : following.start] if following else ""
+        yield word, any(character.isspace() for character in between)
+
+
+def is_right_to_left(text: str) -> bool:
+    """Whether its first strong character runs from right to left (as HTML's ``dir=auto``)."""
+    for character in text:
+        direction = unicodedata.bidirectional(character)
+        if direction in ("L", "R", "AL"):
+            return direction != "L"
+    return False
+
+
+def for_xml(text: str) -> str:
+    """The text with U+FFFD for each character that XML cannot hold."""
+    return _FORBIDDEN.sub("\ufffd", text)

@@ -1,0 +1,103 @@
+"""A page as Markdown (CommonMark with the pipe tables of GitHub's dialect)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from casola_ocr.model import Block, Line
+from casola_ocr.text.counts import is_ideograph
+from casola_ocr.text.grouping import Group, group
+
+#: What the engines call a block whose rows are a table's.
+TABLE = "table"
+#: Characters that mean something anywhere in a line.
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$])")
+#: An ampersand that would begin a character reference.
+_REFERENCE = re.compile(r"&(?=#?\w+;)")
+#: What makes a heading, a list, a rule or an underlined title of a line that begins with it.
+_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|[-+=])")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+#: A hyphen at a line's end, after a letter: the word may go on in the next line.
+_HYPHENS = "-\u00ad\u2010"
+
+
+def markdown_of(lines: Sequence[Line], blocks: Sequence[Block]) -> str:
+    """The lines of a page, in reading order, as Markdown that is rendered as the text that it is.
+
+    A block is a paragraph whose rows are joined, words divided at a row's end made whole again; a
+    block labelled ``table`` is a pipe table whose first row is its head. On a page without blocks
+    nobody knows where a paragraph ends, so its rows stay on lines of their own.
+    """
+    parts = [
+        _table(found) if found.label == TABLE else _paragraph(found)
+        for found in group(lines, blocks)
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def plain(text: str) -> str:
+    """Text that came without lines: its lines stay lines, an empty one ends a paragraph."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    made = ["\n".join(filter(None, map(escape, part.splitlines()))) for part in paragraphs]
+    return "\n\n".join(part for part in made if part)
+
+
+def escape(text: str) -> str:
+    """One line of text, such that a Markdown renderer shows just this text."""
+    text = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    text = _REFERENCE.sub(r"\\&", text)
+    text = _NUMBERED.sub(r"\1\\\2", text)
+    return _LINE_START.sub(r"\\\1", text)
+
+
+def _paragraph(found: Group) -> str:
+    rows = [" ".join(" ".join(line.text for line in row).split()) for row in found.rows]
+    rows = [row for row in rows if row]
+    if not found.label:
+        return "\n".join(escape(row) for row in rows)
+    joined = ""
+    for row in rows:
+        joined = _join(joined, row) if joined else row
+    return escape(joined)
+
+
+def _join(text: str, row: str) -> str:
+    last, first = text[-1], row[0]
+    if last in _HYPHENS and len(text) > 1 and text[-2].isalpha() and first.isalpha():
+        # "Jean-" and "Paul" keep the hyphen; a soft one was only ever a place to divide.
+        divided = first.islower() or last == "\u00ad"
+        return (text[:-1] if divided else text) + row
+    if is_ideograph(last) and is_ideograph(first):
+        return text + row
+    return f"{text} {row}"
+
+
+def _table(found: Group) -> str:
+    rows = _cells(found)
+    if not rows:
+        return ""
+    head, *body = rows
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _cells(found: Group) -> list[list[str]]:
+    """Each row's cells; one that misses is empty, found by where the fullest row has its cells."""
+    widest = max(found.rows, key=len)
+    columns = [_centre(line) for line in widest]
+    rows = []
+    for row in found.rows:
+        cells: list[list[str]] = [[] for _ in columns]
+        for index, line in enumerate(row):
+            column = index
+            if len(row) < len(columns):
+                distances = [abs(centre - _centre(line)) for centre in columns]
+                column = distances.index(min(distances))
+            cells[column].append(" ".join(line.text.split()))
+        rows.append([escape(" ".join(cell)) for cell in cells])
+    return rows
+
+
+def _centre(line: Line) -> float:
+    return (line.box[0] + line.box[2]) / 2
