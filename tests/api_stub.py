@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from casola_ocr.dead import DeadLetter
+from casola_ocr.engines import EngineInfo, list_engines
 from casola_ocr.errors import Conflict, NotFound, Overloaded, StoreUnavailable
 from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import (
@@ -24,6 +25,7 @@ from casola_ocr.model import (
     new_batch_id,
     new_request_id,
 )
+from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 from casola_ocr.tokens import Token
 
@@ -159,6 +161,10 @@ class StubJobs:
 
     def live_engines(self) -> tuple[str, ...]:
         return self.engines
+
+    def list_engines(self) -> tuple[EngineInfo, ...]:
+        records = SimpleNamespace(capabilities=lambda: {f"engine:{name}" for name in self.engines})
+        return list_engines(cast(Records, records))
 
     def readiness(self) -> dict[str, str | None]:
         return self.parts

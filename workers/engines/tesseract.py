@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from PIL import Image
 
-from casola_ocr.errors import ConfigurationError, EngineFailed, LanguageNotInstalled
+from casola_ocr.engines import not_installed
+from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
 from casola_ocr.model import Line, PageResult, Word
 from casola_ocr.text.counts import is_ideograph
@@ -143,10 +144,7 @@ class TesseractEngine:
         """Names of the language data, in the same order."""
         missing = [LANGUAGES[code] for code in languages if code not in self.languages]
         if missing:
-            raise LanguageNotInstalled(
-                f"The data for {', '.join(known.name for known in missing)} is not installed: "
-                f"{' '.join(name for known in missing for name in known.packages)}."
-            )
+            raise not_installed(missing)
         wanted = [name for code in languages for name in LANGUAGES[code].data]
         return [name for name in dict.fromkeys(wanted) if name in self._data]
 
