@@ -34,8 +34,8 @@ PSM_AUTOMATIC, PSM_SCRIPT = 3, 0
 #: What ``auto`` reads a page in Latin script with: all of them take twice the time of one, and make
 #: a fifth less errors than English alone on pages in these languages (docs/why.md).
 LATIN_AUTO = ("en", "fr", "de", "es", "it", "pt")
-#: Its second thread mostly spins: 4 % faster alone on a machine, and up to 40 times slower beside
-#: other work. Pages are read side by side instead.
+#: Its second thread gains little, and beside other work it spins: 40 s for a page of one second
+#: (docs/why.md). Pages are read side by side instead.
 THREAD_LIMIT = "1"
 #: All that the program gets of the environment: no secret of the service.
 _VARIABLES = ("PATH", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
