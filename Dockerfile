@@ -8,6 +8,13 @@ COPY workers workers
 RUN python -m venv /opt/casola && /opt/casola/bin/pip install --no-cache-dir .
 
 FROM python:3.11-slim
+# Tesseract with the ten main languages; every other is one more package.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-osd \
+        tesseract-ocr-eng tesseract-ocr-spa tesseract-ocr-fra tesseract-ocr-deu tesseract-ocr-ita \
+        tesseract-ocr-por tesseract-ocr-rus tesseract-ocr-jpn tesseract-ocr-kor \
+        tesseract-ocr-chi-sim tesseract-ocr-chi-tra \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/casola casola
 COPY --from=build /opt/casola /opt/casola
 ENV PATH=/opt/casola/bin:$PATH PYTHONUNBUFFERED=1 CASOLA_DATA_DIR=/var/lib/casola/data

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from casola_ocr import __version__, operators
 from casola_ocr.errors import CasolaError, ConfigurationError
+from casola_ocr.languages import LANGUAGES, MAIN_LANGUAGES
 from casola_ocr.reading import read
 from casola_ocr.settings import load_settings, unknown_variables, variable_name
 
@@ -142,6 +144,23 @@ def doctor() -> None:
             raise ConfigurationError("No engine is installed: pip install casola-ocr again.")
         return f"engines installed: {', '.join(installed)}"
 
+    def tesseract() -> str:
+        if "tesseract" not in _module("workers.engines").installed_engines():
+            return f"tesseract: not installed; {_apt_get(MAIN_LANGUAGES)} brings it"
+        engine = _module("workers.engines.tesseract").TesseractEngine(1)
+        missing = [code for code in MAIN_LANGUAGES if code not in engine.languages]
+        advice = f"; {_apt_get(missing)} brings {', '.join(missing)}" if missing else ""
+        return f"{engine.version}: {len(engine.languages)} languages{advice}"
+
+    def models() -> str:
+        spec = find_spec("rapidocr")
+        if spec is None or spec.origin is None:
+            raise ConfigurationError("RapidOCR is not installed: pip install casola-ocr again.")
+        found = sorted(path.stem for path in Path(spec.origin).parent.glob("models/PP-OCRv6*.onnx"))
+        if not found:
+            raise ConfigurationError("RapidOCR has no models: pip install --force-reinstall it.")
+        return f"RapidOCR models: {', '.join(found)}"
+
     def variables() -> str:
         if unknown := unknown_variables(os.environ):
             raise ConfigurationError("; ".join(unknown))
@@ -162,7 +181,16 @@ def doctor() -> None:
             raise ConfigurationError(" ".join(missing))
         return f"server: ready at {base}"
 
-    checks: list[Callable[[], str]] = [python, redis, store, engines, variables, server]
+    checks: list[Callable[[], str]] = [
+        python,
+        redis,
+        store,
+        engines,
+        tesseract,
+        models,
+        variables,
+        server,
+    ]
     failed = False
     for check in checks:
         try:
@@ -199,6 +227,12 @@ def settings() -> None:
         )  # fmt: skip
     # A pipe has no width: there, one row is one line.
     (console if console.is_terminal else Console(highlight=False, width=250)).print(table)
+
+
+def _apt_get(codes: Iterable[str]) -> str:
+    """The command that installs Tesseract with these languages on Debian and Ubuntu."""
+    packages = [name for code in codes for name in LANGUAGES[code].packages]
+    return f"'apt-get install tesseract-ocr tesseract-ocr-osd {' '.join(packages)}'"
 
 
 def _shown(value: Any) -> str:

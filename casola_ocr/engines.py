@@ -1,71 +1,173 @@
-"""Which engines and languages there are, and what each engine can read. No engine is imported."""
+"""Which engines there are, what each can read, and which one reads a job. No engine is imported.
+
+Workers announce their engines as capabilities: ``engine:NAME``, ``version:NAME:VERSION`` and, where
+the languages depend on the machine, ``reads:NAME:CODE+CODE``.
+"""
 
 from __future__ import annotations
 
-from casola_ocr.errors import EngineUnavailable, UnknownLanguage, UnknownModel
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from casola_ocr.errors import (
+    EngineUnavailable,
+    LanguageNotInstalled,
+    UnknownLanguage,
+    UnknownModel,
+)
+from casola_ocr.languages import LANGUAGES, Language, parse_codes
 from casola_ocr.records import Records
 
-#: Every engine that this version knows, the one that ``auto`` prefers first.
-ENGINES = ("deepseek-ocr-v2", "deepseek-ocr", "pp-ocrv6", "tesseract")
+#: As a model: whichever engine suits. As an engine: the CPU engines together, page by page.
+AUTO = "auto"
 
-#: Languages that a client may name. The engines that read them are another matter.
-LANGUAGES = {
-    "en": "english",
-    "es": "spanish",
-    "fr": "french",
-    "de": "german",
-    "it": "italian",
-    "pt": "portuguese",
-    "ru": "russian",
-    "ja": "japanese",
-    "ko": "korean",
-    "zh": "chinese",
+#: Latin letters that PP-OCRv6's alphabet does not have: those with two marks, or one below.
+_NOT_IN_PPOCR = {"vi", "yo"}
+_PPOCR = frozenset(
+    code
+    for code, language in LANGUAGES.items()
+    if language.script in ("Latin", "Han", "Japanese") and code not in _NOT_IN_PPOCR
+)
+_ALL = frozenset(LANGUAGES)
+
+#: Every engine that this version knows with the languages that it can ever read, the one that
+#: ``auto`` prefers first.
+_READS = {
+    "deepseek-ocr-v2": _ALL,
+    "deepseek-ocr": _ALL,
+    AUTO: _ALL,
+    "pp-ocrv6": _PPOCR,
+    "tesseract": _ALL,
+}
+ENGINES = tuple(_READS)
+
+_ABOUT = {
+    "deepseek-ocr-v2": "GPU: layout, tables and formulas as Markdown, in most languages",
+    "deepseek-ocr": "GPU: layout, tables and formulas as Markdown, in most languages",
+    AUTO: "takes the best engine that is live and reads the languages",
+    "pp-ocrv6": "CPU: photographs, receipts, screens and scans in Latin, Chinese and Japanese",
+    "tesseract": "CPU: clean scans and print, in every language whose data is installed",
 }
 
-#: Languages whose script an engine's alphabet does not have: it would answer with garbage.
-UNREADABLE = {"pp-ocrv6": {"ko", "ru"}}
+
+@dataclass(frozen=True, kw_only=True)
+class EngineInfo:
+    """An engine as clients see it."""
+
+    name: str
+    #: Whether a live worker runs it; for ``auto``, whether any engine is live.
+    live: bool
+    #: Of its code and weights; with commas between them where workers differ, None = not live.
+    version: str | None
+    about: str
+    #: What it can ever read, and what of it works now.
+    languages: tuple[Language, ...]
+    works: frozenset[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public shape, fixed by the API reference."""
+        return {
+            "name": self.name,
+            "live": self.live,
+            "version": self.version,
+            "about": self.about,
+            "languages": [
+                {"code": known.code, "name": known.name, "works": known.code in self.works}
+                for known in self.languages
+            ],
+        }
+
+
+def announcement(name: str, version: str, languages: Iterable[str] | None) -> tuple[str, ...]:
+    """The capabilities of a worker that runs this engine; `languages` by code, None = fixed."""
+    # A comma separates capabilities.
+    told = (f"engine:{name}", f"version:{name}:{version.replace(',', '')}")
+    return told if languages is None else (*told, f"reads:{name}:{'+'.join(sorted(languages))}")
 
 
 def live_engines(records: Records) -> tuple[str, ...]:
     """Engines that a live worker runs, the one that ``auto`` takes first."""
+    return _live(records.capabilities())
+
+
+def list_engines(records: Records) -> tuple[EngineInfo, ...]:
+    """Every engine that this version knows, ``auto`` first."""
     capabilities = records.capabilities()
-    return tuple(name for name in ENGINES if f"engine:{name}" in capabilities)
+    live = _live(capabilities)
+    found = []
+    for name in dict.fromkeys((AUTO, *ENGINES)):
+        # Also without the engine of this name, `auto` finds one that reads.
+        runs = live if name == AUTO else tuple({name} & set(live))
+        works = frozenset[str]().union(*(_works(capabilities, engine) for engine in runs))
+        found.append(
+            EngineInfo(
+                name=name,
+                live=bool(runs),
+                version=", ".join(sorted(_told(capabilities, f"version:{name}:"))) or None,
+                about=_ABOUT[name],
+                languages=tuple(LANGUAGES[code] for code in LANGUAGES if code in _READS[name]),
+                works=works,
+            )
+        )
+    return tuple(found)
 
 
 def choose_engine(records: Records, model: str, language: str) -> str:
-    """The engine that reads for this model name.
+    """The engine that reads for this model name: for ``auto`` the first that reads all languages.
+
+    `language` is as `languages.language_codes` writes it.
 
     Raises:
         UnknownModel: there is no such model.
         EngineUnavailable: no live worker runs it.
-        UnknownLanguage: the engine cannot read the script of this language.
+        UnknownLanguage: it can never read one of the languages.
+        LanguageNotInstalled: it could, but not every worker that runs it has the data.
     """
-    live = live_engines(records)
-    listed = ", ".join(("auto", *live)) if live else "none"
-    if model not in ("auto", *ENGINES):
+    capabilities = records.capabilities()
+    live = _live(capabilities)
+    listed = ", ".join(dict.fromkeys((AUTO, *live))) if live else "none"
+    if model not in ENGINES:
         raise UnknownModel(f"No model has this name. Models that are live now: {listed}.")
-    engine = live[0] if model == "auto" and live else model
-    if engine not in live:
+    candidates = live if model == AUTO else tuple({model} & set(live))
+    if not candidates:
         raise EngineUnavailable(
             f"No live worker runs this model. Models that are live now: {listed}.",
             retry_after_seconds=5,
         )
-    if language in UNREADABLE.get(engine, ()):
-        raise UnknownLanguage(f"The engine {engine} cannot read this language's script.")
-    return engine
+    languages = parse_codes(language)
+    wanted = {known.code for known in languages}
+    for engine in candidates:
+        if wanted <= _works(capabilities, engine):
+            return engine
+    for engine in candidates:
+        if wanted <= _READS[engine]:
+            works = _works(capabilities, engine)
+            raise not_installed([known for known in languages if known.code not in works])
+    names = ", ".join(known.name for known in languages)
+    able = ", ".join(name for name in ENGINES if name != AUTO and wanted <= _READS[name])
+    raise UnknownLanguage(f"The model {model} cannot read {names} here. Models that can: {able}.")
 
 
-def language_code(asked: str) -> str:
-    """The ISO 639-1 code of a language given by code or English name; or ``auto``.
+def not_installed(missing: Sequence[Language]) -> LanguageNotInstalled:
+    """The error that names languages without data, and the packages that hold it."""
+    names = ", ".join(known.name for known in missing)
+    packages = " ".join(name for known in missing for name in known.packages)
+    return LanguageNotInstalled(f"The data for {names} is not installed: {packages}.")
 
-    Raises:
-        UnknownLanguage: it is not known.
-    """
-    name = asked.strip().lower()
-    if name == "auto" or name in LANGUAGES:
-        return name
-    for code, english in LANGUAGES.items():
-        if name == english:
-            return code
-    known = ", ".join(["auto", *LANGUAGES])
-    raise UnknownLanguage(f"This language is not known. Known are: {known}.")
+
+def _live(capabilities: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in ENGINES if f"engine:{name}" in capabilities)
+
+
+def _works(capabilities: set[str], engine: str) -> frozenset[str]:
+    """What every live worker that runs this engine can read: any of them may get the page."""
+    reads = _READS[engine]
+    if engine == AUTO:
+        reads = _works(capabilities, "pp-ocrv6") | _works(capabilities, "tesseract")
+    told = _told(capabilities, f"reads:{engine}:")
+    return reads.intersection(*(codes.split("+") for codes in told))
+
+
+def _told(capabilities: set[str], prefix: str) -> list[str]:
+    return [text.removeprefix(prefix) for text in capabilities if text.startswith(prefix)]

@@ -88,7 +88,8 @@ class Jobs:
         Raises:
             NoFile, EmptyFile, FileTooLarge, UnsupportedFormat, DamagedDocument, TooManyPixels,
             BadUrl, FetchRefused: a document is not acceptable; with several, the detail names it.
-            UnknownModel, UnknownLanguage, EngineUnavailable: nobody can read it as asked.
+            UnknownModel, UnknownLanguage, LanguageNotInstalled, EngineUnavailable: nobody can read
+                it as asked.
             BadSelection, MalformedRequest: the pages or the use of embedded text.
             TooBusy, Overloaded: too much waits already.
             InProgress, KeyReused, Gone: the idempotency key is in use, was used for another
@@ -300,7 +301,8 @@ class Jobs:
 
         Raises:
             Conflict: no page of it failed, or it was cancelled.
-            UnknownModel, UnknownLanguage, EngineUnavailable: nobody can read it with that model.
+            UnknownModel, UnknownLanguage, LanguageNotInstalled, EngineUnavailable: nobody can read
+                it with that model.
             TooBusy, Overloaded: too much waits already.
         """
         job = self.get(tenant, request_id)
@@ -405,6 +407,10 @@ class Jobs:
     def live_engines(self) -> tuple[str, ...]:
         """Engines that a live worker runs, the one that ``auto`` takes first."""
         return engines.live_engines(self._records)
+
+    def list_engines(self) -> tuple[engines.EngineInfo, ...]:
+        """Every engine with what it can read here, ``auto`` first."""
+        return engines.list_engines(self._records)
 
     def readiness(self) -> dict[str, str | None]:
         """Part → None when it is ready, else a sentence that says what is missing."""

@@ -21,7 +21,7 @@ import structlog
 
 from casola_ocr import documents, recovery
 from casola_ocr.documents.names import clean_file_name
-from casola_ocr.engines import choose_engine, language_code
+from casola_ocr.engines import choose_engine
 from casola_ocr.erasure import is_erased
 from casola_ocr.errors import (
     CasolaError,
@@ -37,6 +37,7 @@ from casola_ocr.errors import (
     StoreUnavailable,
 )
 from casola_ocr.fetch import validate_url
+from casola_ocr.languages import language_codes
 from casola_ocr.model import (
     TEXT_LAYERS,
     Lane,
@@ -169,7 +170,7 @@ class Submissions:
         fingerprint: str,
     ) -> list[tuple[Manifest, NewDocument]]:
         selection = str(Selection.parse(options.pages))
-        language = language_code(options.language)
+        language = language_codes(options.language)
         engine = choose_engine(self._records, options.model, language)
         several = len(documents) > 1
         batch_id = new_batch_id(seed) if several else ""

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from casola_ocr.dead import DeadLetter
+from casola_ocr.engines import EngineInfo, list_engines
 from casola_ocr.errors import Conflict, NotFound, Overloaded, StoreUnavailable
 from casola_ocr.exports.exporter import Exporter
 from casola_ocr.jobs import NewDocument, Options
@@ -26,6 +27,7 @@ from casola_ocr.model import (
     new_batch_id,
     new_request_id,
 )
+from casola_ocr.records import Records
 from casola_ocr.settings import Settings
 from casola_ocr.testing import MemoryStore
 from casola_ocr.tokens import Token
@@ -165,6 +167,10 @@ class StubJobs:
 
     def live_engines(self) -> tuple[str, ...]:
         return self.engines
+
+    def list_engines(self) -> tuple[EngineInfo, ...]:
+        records = SimpleNamespace(capabilities=lambda: {f"engine:{name}" for name in self.engines})
+        return list_engines(cast(Records, records))
 
     def readiness(self) -> dict[str, str | None]:
         return self.parts

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, cast
 
 import structlog
@@ -19,6 +20,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
+from casola_ocr.engines import announcement
 from casola_ocr.errors import PageTimeout, RecordsUnavailable
 from casola_ocr.guard import Guard
 from casola_ocr.model import PageResult
@@ -105,9 +107,10 @@ class ForkedWorker:
         owner = Owner(spec.name)
         bury_dead(owner, service)
         self._pulse = ForkedPulse(service, owner.name, spec.deadline, spec.pools)
-        engines = {name: TimedEngine(_proven(name, spec.settings)) for name in spec.engines}
+        proven = {name: _proven(name, spec.settings) for name in spec.engines}
+        engines = {name: TimedEngine(engine) for name, engine in proven.items()}
         self._work = _work(service, owner.name, self._pulse, engines)
-        self._pulse.start(_capabilities(engines))
+        self._pulse.start(_capabilities(proven))
 
     def run(self, pool: str) -> None:
         self._pulse.fed()
@@ -126,15 +129,16 @@ class ThreadedWorker:
         service = Service.open(spec.settings, CeleryPublisher(spec.app))
         owner = Owner(spec.name).name
         self._pulse = pulse = ThreadedPulse(service, owner, spec.deadline, spec.pools)
+        proven = {name: _proven(name, spec.settings) for name in spec.engines}
         engines = {
-            name: StoppableEngine(cast(ThreadedEngine, _proven(name, spec.settings)), pulse)
-            for name in spec.engines
+            name: StoppableEngine(cast(ThreadedEngine, engine), pulse)
+            for name, engine in proven.items()
         }
         self._make: Callable[[], Work] = lambda: _work(
             service, f"{owner}:{threading.get_ident()}", pulse, engines, many=True
         )
         self._own = threading.local()
-        pulse.start(_capabilities(engines))
+        pulse.start(_capabilities(proven))
 
     def run(self, pool: str) -> None:
         self._pulse.fed()
@@ -206,5 +210,9 @@ def _work(
     )
 
 
-def _capabilities(engines: Mapping[str, Reader]) -> tuple[str, ...]:
-    return tuple(f"engine:{name}" for name in engines) or ("prepare",)
+def _capabilities(engines: Mapping[str, Engine]) -> tuple[str, ...]:
+    told = [
+        announcement(name, engine.version, getattr(engine, "languages", None))
+        for name, engine in engines.items()
+    ]
+    return tuple(chain.from_iterable(told)) or ("prepare",)

@@ -39,7 +39,11 @@ INPUT_ERRORS = {
 }
 
 #: Our codes → the field of the body that names something unknown.
-CHOICES = {"unknown_model": "model", "unknown_language": "language"}
+CHOICES = {
+    "unknown_model": "model",
+    "unknown_language": "language",
+    "language_not_installed": "language",
+}
 
 
 @blueprint.post("/fal/ocr")

@@ -196,7 +196,7 @@ def _chunks(answer: dict[str, Any], text: str, usage: dict[str, int] | None) -> 
 
 def _names() -> tuple[str, ...]:
     live = jobs().live_engines()
-    return ("auto", *live) if live else ()
+    return tuple(dict.fromkeys(("auto", *live))) if live else ()
 
 
 def _listed() -> str:

@@ -29,4 +29,4 @@ def library() -> ResponseReturnValue:
 
 @blueprint.get("/engines")
 def engines() -> ResponseReturnValue:
-    return {"data": [{"name": name} for name in jobs().live_engines()]}
+    return {"data": [engine.to_dict() for engine in jobs().list_engines()]}

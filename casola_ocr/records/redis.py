@@ -330,7 +330,7 @@ class Records(Upkeep):
             return sum(pipeline.execute())
 
     def capabilities(self) -> set[str]:
-        """What the live workers can do: ``engine:NAME``, ``prepare``, ``reconcile``."""
+        """What live workers announce: ``prepare``, ``reconcile``; engines: `casola_ocr.engines`."""
         return {cap for caps in self._run("live", LIVE_MS) if caps for cap in caps.split(",")}
 
     def get(self, request_id: str) -> Job | None:

@@ -22,6 +22,8 @@ def main() -> None:
         # built. Before Celery and kombu are imported, which keep the function.
         time.sleep = _sleep
     threads = sys.argv[1:] == ["threads"]
+    # Whatever else is installed here would be run beside it.
+    CPU_ENGINES.clear()
     CPU_ENGINES[ENGINE] = EngineEntry(
         "tests.chaos.engine",
         "ThreadedMarkerEngine" if threads else "MarkerEngine",

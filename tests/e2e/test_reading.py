@@ -190,6 +190,19 @@ def test_json_with_a_data_url_is_read(client: httpx.Client) -> None:
     assert "Invoice" in answer.json()["text"]
 
 
+def test_a_russian_page_goes_to_the_engine_that_reads_it(client: httpx.Client) -> None:
+    lines = ["Съешь же ещё этих мягких", "французских булок, да выпей чаю"]
+    answer = client.post(
+        "/api/v1/jobs",
+        files={"file": as_bytes(draw_page(lines))},
+        data={"language": "ru"},
+        headers=WAIT,
+    )
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["model"], answer.json()["engine"]) == ("auto", "tesseract")
+    assert cer(" ".join(lines), answer.json()["text"]) < 0.05
+
+
 def test_a_url_is_downloaded_by_a_worker(client: httpx.Client, web: str) -> None:
     answer = client.post(
         "/api/v1/jobs", json={"url": f"{web}/scans/sample%20one.png"}, headers=WAIT

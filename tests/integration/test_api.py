@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
+from casola_ocr.engines import announcement
 from casola_ocr.errors import StoreUnavailable
 from casola_ocr.jobs import Jobs
 from casola_ocr.model import new_request_id
@@ -261,3 +262,27 @@ def test_above_the_cap_of_waiters_nobody_waits_and_what_can_only_wait_is_refused
     assert openai.headers["Retry-After"]
     assert service.records.library("local", 9, None) == before, "and nothing was accepted"
     service.records.close_connections()
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        ({"language": "klingon"}, "unknown_language", "en, es, fr"),
+        ({"language": "ru", "model": "pp-ocrv6"}, "unknown_language", "tesseract"),
+        ({"language": "en,ko"}, "language_not_installed", "tesseract-ocr-kor"),
+    ],
+)
+def test_a_language_that_nobody_reads_here_is_422_and_says_what_would_help(
+    client: FlaskClient, service: Service, asked: dict[str, str], code: str, told: str
+) -> None:
+    announced = announcement("tesseract", "tesseract 5", {"en", "ru"})
+    service.records.pulse("worker", ["engine:pp-ocrv6", *announced])
+    answer = upload(client, **asked)
+    assert (answer.status_code, answer.get_json()["code"]) == (422, code)
+    assert told in answer.get_json()["detail"]
+    accepted = upload(client, language="Russian, en").get_json()
+    assert (accepted["language"], accepted["engine"]) == ("ru,en", "tesseract")
+    rows = {row["name"]: row for row in client.get("/api/v1/engines").get_json()["data"]}
+    assert rows["tesseract"]["version"] == "tesseract 5"
+    works = [known["code"] for known in rows["tesseract"]["languages"] if known["works"]]
+    assert works == ["en", "ru"]

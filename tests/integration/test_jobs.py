@@ -6,11 +6,13 @@ import json
 
 import pytest
 
+from casola_ocr.engines import announcement
 from casola_ocr.errors import (
     Conflict,
     DamagedDocument,
     EngineFailed,
     EngineUnavailable,
+    LanguageNotInstalled,
     NotFound,
     RecordsUnavailable,
     StoreUnavailable,
@@ -189,6 +191,17 @@ def test_models_are_those_of_live_workers(world: World) -> None:
         world.submit(PNG, model="deepseek-ocr")
     with pytest.raises(UnknownLanguage):
         world.submit(PNG, language="klingon")
-    with pytest.raises(UnknownLanguage, match="script"):
-        world.submit(PNG, language="Russian")
-    assert world.submit(PNG, language="German")[0].language == "de"
+    with pytest.raises(UnknownLanguage, match=r"Russian here. Models that can: .*tesseract"):
+        world.submit(PNG, model="pp-ocrv6", language="Russian")
+    german = world.submit(PNG, language="German, pt-BR")[0]
+    assert (german.language, german.engine) == ("de,pt", "pp-ocrv6")
+    assert world.submit(PNG, language="ru,en")[0].engine == "tesseract"
+
+
+def test_a_language_without_data_is_told_before_anything_is_accepted(world: World) -> None:
+    told = announcement("tesseract", "5", {"en", "ru"})
+    world.records.pulse("worker", ["engine:pp-ocrv6", *told])
+    assert world.submit(PNG, language="ru")[0].engine == "tesseract"
+    with pytest.raises(LanguageNotInstalled, match="tesseract-ocr-kor"):
+        world.submit(PNG, language="ko")
+    assert len(world.jobs.library("acme", 10, None)[0]) == 1

@@ -6,12 +6,21 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from casola_ocr.errors import ConfigurationError, EngineFailed, Unprocessable
+from casola_ocr.engines import choose_engine
+from casola_ocr.errors import (
+    ConfigurationError,
+    EngineFailed,
+    UnknownLanguage,
+    Unprocessable,
+)
 from casola_ocr.model import PageResult
+from casola_ocr.records import Records
 from casola_ocr.sample import sample_image, sample_text
 from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page, load_font
@@ -227,3 +236,35 @@ def test_corpus(engine: Engine, corpus: Path, name: str, limit: float) -> None:
     if entry["language"] in ("ja", "ko", "zh"):
         texts = ["".join(text.split()) for text in texts]
     assert cer(*texts) <= limit
+
+
+#: Letters beyond a to z; both cases are looked for.
+ALPHABETS = {
+    "az": "çəğıöşü", "ca": "àçèéíïòóúü", "cs": "áčďéěíňóřšťúůýž", "cy": "âêîôûŵŷ", "da": "æøå",
+    "de": "äöüß", "eo": "ĉĝĥĵŝŭ", "es": "áéíñóúü", "et": "äõöüšž", "fr": "àâæçèéêëîïôœùûüÿ",
+    "hu": "áéíóöőúüű", "is": "áðéíóúýþæö", "ja": "あアカガパ日本語", "ku": "çêîşû",
+    "lt": "ąčęėįšųūž", "lv": "āčēģīķļņšūž", "mi": "āēīōū", "mt": "ċġħż", "pl": "ąćęłńóśźż",
+    "pt": "áâãàçéêíóôõú", "ro": "ăâîșțşţ", "sk": "áäčďéíĺľňóôŕšťúýž", "sl": "čšž", "tr": "çğıöşüİ",
+    "zh": "汉漢简繁體", "ru": "бгдёжя", "el": "άέήίόύώς", "ko": "한국어", "vi": "ạảấầẩẫậ",
+    "yo": "ẹọṣ", "ar": "عرب", "he": "עברית", "hi": "हिन्दी", "th": "ไทย",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ALPHABETS)
+def test_a_language_counts_as_readable_when_the_model_has_its_letters(code: str) -> None:
+    import onnxruntime
+    import rapidocr
+
+    path = Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx"
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    known = set(session.get_modelmeta().custom_metadata_map["character"])
+    # Of ß and ı the model needs no other case.
+    letters = set(ALPHABETS[code]) | {
+        letter.upper() for letter in ALPHABETS[code] if len(letter.upper()) == 1
+    }
+    live = cast(Records, SimpleNamespace(capabilities=lambda: {"engine:pp-ocrv6"}))
+    if letters <= known:
+        assert choose_engine(live, "pp-ocrv6", code) == "pp-ocrv6"
+    else:
+        with pytest.raises(UnknownLanguage):
+            choose_engine(live, "pp-ocrv6", code)

@@ -9,6 +9,7 @@ import pytest
 from casola_ocr.errors import (
     CasolaError,
     EngineUnavailable,
+    LanguageNotInstalled,
     RecordsUnavailable,
     TooBusy,
     UnknownLanguage,
@@ -137,6 +138,7 @@ def test_a_wrong_field_is_named_in_a_list(body: Any, field: str, kind: str) -> N
     [
         (UnknownModel("No model."), "model", "one_of"),
         (UnknownLanguage("No language."), "language", "one_of"),
+        (LanguageNotInstalled("No data."), "language", "one_of"),
         (UnsupportedFormat(), "image_url", "unsupported_image_format"),
     ],
 )

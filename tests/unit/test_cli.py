@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +20,36 @@ def test_every_command_explains_itself(command: str) -> None:
     done = runner.invoke(cli.app, [*command.split(), "--help"])
     assert done.exit_code == 0
     assert len(done.output) > 100
+
+
+def test_the_doctor_says_how_to_install_tesseract_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CASOLA_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    printed = runner.invoke(cli.app, ["doctor"]).output
+    assert "tesseract: not installed" in printed
+    assert "apt-get install tesseract-ocr tesseract-ocr-osd tesseract-ocr-eng" in printed
+    assert "PP-OCRv6_rec_small" in printed
+
+
+def test_the_doctor_says_which_language_data_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A Tesseract that knows English only.
+    program = tmp_path / "tesseract"
+    program.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo tesseract 5.9 || printf 'List:\\neng\\n'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("CASOLA_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    printed = runner.invoke(cli.app, ["doctor"]).output
+    assert "tesseract 5.9" in printed
+    assert (
+        "tesseract-ocr-chi-sim tesseract-ocr-chi-tra' brings es, fr, de, it, pt, ru, ja" in printed
+    )
+    assert "tesseract-ocr-eng" not in printed
 
 
 def test_a_wrong_setting_is_one_sentence_and_no_stack_trace(

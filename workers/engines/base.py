@@ -33,6 +33,7 @@ class Engine(Protocol):
     name: str
     #: Version of the engine's code and weights, kept with every result.
     version: str
+    # Where the languages depend on the machine, `languages: frozenset[str]` has their codes.
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
         """Read one page. `language` is ``auto``, or codes as `languages.language_codes` writes."""

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from casola_ocr.errors import ConfigurationError, EngineFailed, LanguageNotInstalled
+from casola_ocr.engines import not_installed
+from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
 from casola_ocr.model import Line, PageResult, Word
 from casola_ocr.text.counts import is_ideograph
@@ -36,8 +37,8 @@ PSM_AUTOMATIC, PSM_SCRIPT = 3, 0
 #: What ``auto`` reads a page in Latin script with: all of them take twice the time of one, and make
 #: a fifth less errors than English alone on pages in these languages (docs/why.md).
 LATIN_AUTO = ("en", "fr", "de", "es", "it", "pt")
-#: Its second thread mostly spins: 4 % faster alone on a machine, and up to 40 times slower beside
-#: other work. Pages are read side by side instead.
+#: Its second thread gains little, and beside other work it spins: 40 s for a page of one second
+#: (docs/why.md). Pages are read side by side instead.
 THREAD_LIMIT = "1"
 #: All that the program gets of the environment: no secret of the service.
 _VARIABLES = ("PATH", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
@@ -177,10 +178,7 @@ class TesseractEngine:
         """Names of the language data, in the same order."""
         missing = [LANGUAGES[code] for code in languages if code not in self.languages]
         if missing:
-            raise LanguageNotInstalled(
-                f"The data for {', '.join(known.name for known in missing)} is not installed: "
-                f"{' '.join(name for known in missing for name in known.packages)}."
-            )
+            raise not_installed(missing)
         wanted = [name for code in languages for name in LANGUAGES[code].data]
         return [name for name in dict.fromkeys(wanted) if name in self._data]
 
