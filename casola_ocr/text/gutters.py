@@ -9,7 +9,7 @@ from dataclasses import replace
 from casola_ocr.model import Line, Word
 
 #: Width of a gap between two words, in heights of the line, that may be a gutter.
-_GAP = 0.5
+_GAP = 0.25
 #: How far above and below neighbours are asked, in heights.
 _NEAR = 8.0
 #: Neighbours that must end before the gap and begin after it.

@@ -32,10 +32,9 @@ FIRST_SCRIPTS = frozenset({"Latin", "Han", "Japanese"})
 DOUBT = 0.12
 
 
-#: A script that was seen on a page is there when so many of its letters are read with so much
-#: certainty: a smudge or a foreign font can look like any script.
-_LETTERS = 10
-_CERTAIN = 0.6
+#: A script that was seen on a page is there when so many of its letters are probably read right: a
+#: smudge or a foreign font can look like any script.
+_LETTERS = 10.0
 #: Lines on which scripts are tried, and pixels around each.
 _SAMPLE_LINES = 4
 _MARGIN = 16
@@ -125,12 +124,12 @@ class AutoEngine:
         """Languages of the script in which most of a few lines can be read; none for Latin."""
         scripts = dict.fromkeys(known.script for known in LANGUAGES.values())
         best: list[str] = []
-        best_letters = _LETTERS - 1
+        best_letters = _LETTERS
         for script in scripts:
             languages = self._second.languages_of(script)
             known = LANGUAGES[languages[0]].script == script
             if known and script not in {*FIRST_SCRIPTS, "Fraktur"}:
-                letters = self._certain(script, self._second.recognise(sample, languages))
+                letters = self._letters(script, self._second.recognise(sample, languages))
                 if letters > best_letters:
                     best, best_letters = languages, letters
         return best
@@ -142,7 +141,7 @@ class AutoEngine:
             return lines
         main, *others = plan.languages
         script = LANGUAGES[main].script
-        if self._certain(script, lines) < _LETTERS:
+        if self._letters(script, lines) < _LETTERS:
             return []
         # The script's most used language was a guess; now there is text to tell.
         of_script = {code for code in self._second.languages if LANGUAGES[code].script == script}
@@ -151,15 +150,15 @@ class AutoEngine:
             return lines
         return self._second.recognise(level, [language, *others])
 
-    def _certain(self, script: str, lines: Sequence[Line]) -> int:
-        """How many letters of a script were read with some certainty."""
+    def _letters(self, script: str, lines: Sequence[Line]) -> float:
+        """How many letters of a script were probably read right."""
         letters = "Latin" if script == "Fraktur" else script
         return sum(
-            script_of(letter) == letters
+            word.confidence or 0.0
             for line in calibrated(lines, self._second.name)
             for word in line.words
-            if (word.confidence or 0) >= _CERTAIN
             for letter in word.text
+            if script_of(letter) == letters
         )
 
     def _fused(self, first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
