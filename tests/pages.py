@@ -78,6 +78,20 @@ def heic(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def broken_second_frame(frames: Sequence[Image.Image] = ()) -> bytes:
+    """A TIFF of two frames, the bytes of the second one lost; noise unless `frames` are given."""
+    first, second = frames or [Image.effect_noise((64, 64), 50) for _ in range(2)]
+    data = bytearray(
+        as_bytes(first, "TIFF", save_all=True, append_images=[second], compression="tiff_lzw")
+    )
+    with Image.open(io.BytesIO(bytes(data))) as image:
+        image.seek(1)
+        spans = list(zip(image.tag_v2[273], image.tag_v2[279], strict=True))
+    for start, length in spans:
+        data[start : start + length] = bytes(length)
+    return bytes(data)
+
+
 def cer(truth: str, text: str) -> float:
     """Character error rate: edits per character of `truth`, white space collapsed."""
     expected, found = " ".join(truth.split()), " ".join(text.split())
