@@ -24,7 +24,8 @@ AUTO = "auto"
 
 #: Latin letters that PP-OCRv6's alphabet does not have: those with two marks, or one below.
 _NOT_IN_PPOCR = {"vi", "yo"}
-_PPOCR = frozenset(
+#: What PP-OCRv6 reads.
+PPOCR_LANGUAGES = frozenset(
     code
     for code, language in LANGUAGES.items()
     if language.script in ("Latin", "Han", "Japanese") and code not in _NOT_IN_PPOCR
@@ -37,7 +38,7 @@ _READS = {
     "deepseek-ocr-v2": _ALL,
     "deepseek-ocr": _ALL,
     AUTO: _ALL,
-    "pp-ocrv6": _PPOCR,
+    "pp-ocrv6": PPOCR_LANGUAGES,
     "tesseract": _ALL,
 }
 ENGINES = tuple(_READS)

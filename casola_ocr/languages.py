@@ -73,6 +73,7 @@ LANGUAGES = _table(
     ("cs", "Czech", "Latin", "ces"),
     ("cy", "Welsh", "Latin", "cym"),
     ("da", "Danish", "Latin", "dan"),
+    ("de-latf", "German (Fraktur)", "Fraktur", "frk"),
     ("dv", "Divehi", "Thaana", "div"),
     ("dz", "Dzongkha", "Tibetan", "dzo"),
     ("el", "Greek", "Greek", "ell"),

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from casola_ocr import __version__
-from casola_ocr.exports.document import Document, for_xml, is_right_to_left, lines_of, spaced
+from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
 from casola_ocr.model import Job, Line, PageResult, timestamp
+from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import Box, Group, group
 from casola_ocr.text.markdown import TABLE
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -68,15 +67,6 @@ def spaced(line: Line) -> Iterator[tuple[Word, bool]]:
     for word, following in zip_longest(line.words, line.words[1:]):
         between = line.text[word.start + len(word.text) : following.start] if following else ""
         yield word, any(character.isspace() for character in between)
-
-
-def is_right_to_left(text: str) -> bool:
-    """Whether its first strong character runs from right to left (as HTML's ``dir=auto``)."""
-    for character in text:
-        direction = unicodedata.bidirectional(character)
-        if direction in ("L", "R", "AL"):
-            return direction != "L"
-    return False
 
 
 def for_xml(text: str) -> str:

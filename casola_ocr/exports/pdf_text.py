@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-from casola_ocr.exports.document import is_right_to_left, spaced
+from casola_ocr.exports.document import spaced
 from casola_ocr.model import Line
+from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import Box
 
 #: Of the font, in parts of its size; docs/make_font.py has them too.

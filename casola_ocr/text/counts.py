@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import regex
+
 #: Scripts written without spaces between words: first and last code point of each block.
 _IDEOGRAPHS = (
     (0x3005, 0x3007),  # iteration mark, closing mark, ideographic zero
@@ -16,28 +18,25 @@ _IDEOGRAPHS = (
     (0x20000, 0x3FFFD),  # ideographs of the supplementary planes
 )
 
+#: What is written without spaces in Thai, Lao, Khmer and Burmese; only a dictionary has its words.
+_UNSPACED_RUN = regex.compile(r"\p{Line_Break=Complex_Context}+")
+#: The places between words of UAX #29.
+_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
+
 
 def is_ideograph(character: str) -> bool:
-    """Whether the character is an ideograph or kana, which counts as a word of its own."""
+    """Whether the character is an ideograph or kana, beside which no space stands."""
     code = ord(character)
     return code >= 0x3005 and any(first <= code <= last for first, last in _IDEOGRAPHS)
 
 
 def count_words(text: str) -> int:
-    """Count the words of a text.
+    """Count the words of a text, as Unicode's UAX #29 segments it.
 
-    A word is a run without white space that holds a letter or a digit; punctuation alone is none.
-    Chinese and Japanese put no spaces between words, so there every ideograph and every kana
-    counts as one, and what stands between them is counted as above. Korean has spaces.
+    A segment counts when it holds a letter or a digit; punctuation alone does not. Chinese and
+    Japanese put no spaces between words: there every ideograph and every hiragana counts as one,
+    and a run of katakana as one. Korean has spaces and is counted by them. Of Thai, Lao, Khmer and
+    Burmese a run without spaces counts as one.
     """
-    count = 0
-    for token in text.split():
-        pending = False
-        for character in token:
-            if is_ideograph(character):
-                count += 1 + pending
-                pending = False
-            elif character.isalnum():
-                pending = True
-        count += pending
-    return count
+    segments = _BOUNDARY.split(_UNSPACED_RUN.sub(" x ", text))
+    return sum(any(map(str.isalnum, segment)) for segment in segments)

@@ -19,6 +19,7 @@ from itertools import accumulate
 
 from casola_ocr.model import Line, Word
 from casola_ocr.text.counts import is_ideograph
+from casola_ocr.text.direction import is_right_to_left
 
 #: Readings that have less of their characters in common are of different things, or one is wrong
 #: altogether; there is nothing to align.
@@ -65,7 +66,7 @@ def fuse(first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
             lone.extend(_lone(line, left, trust[1]))
     fused = []
     for number, line in enumerate(first):
-        words = [word for _, word in sorted(owners.get(number, ()), key=lambda item: _x(item[1]))]
+        words = _in_order([word for _, word in sorted(owners.get(number, ()), key=_index)])
         fused.append(_fuse_line(line, words, trust[1] - trust[0]))
     return [*fused, *lone]
 
@@ -90,8 +91,18 @@ def _odds(chance: float) -> float:
     return math.log(chance / (1 - chance))
 
 
-def _x(word: Word) -> int:
-    return word.box[0] if word.box else 0
+def _index(item: tuple[int, Word]) -> int:
+    return item[0]
+
+
+def _in_order(words: Sequence[Word]) -> list[Word]:
+    """As they are read: what lies on one line may have been several to the second engine.
+
+    Those of scripts from right to left come in their order already.
+    """
+    if is_right_to_left(" ".join(word.text for word in words)):
+        return list(words)
+    return sorted(words, key=lambda word: word.box[0] if word.box else 0)
 
 
 def _owner(lines: Sequence[Line], box: _Box) -> int | None:

@@ -9,7 +9,8 @@ from casola_ocr.text.calibration import calibrated
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import count_words
 from casola_ocr.text.flags import page_flags
-from casola_ocr.text.reading_order import arrange
+from casola_ocr.text.layout import lay_out
+from casola_ocr.text.markdown import markdown_of
 from casola_ocr.text.upright import Upright
 
 
@@ -31,7 +32,8 @@ def build_page(
     `upright` tells how to make, and the engine's own confidences. `language` is the one that was
     found or asked for, None where nobody knows.
     """
-    lines, text = arrange(calibrated(found, engine))
+    layout = lay_out(calibrated(found, engine))
+    lines, text = layout.lines, layout.text
     raw, _ = page_confidence(
         (word.text, word.confidence_raw) for line in lines for word in line.words
     )
@@ -54,5 +56,7 @@ def build_page(
         flags=(*flags, *page_flags(text, mean)),
         language=language,
         rotation=upright.rotation,
+        markdown=markdown_of(lines, layout.blocks),
+        blocks=upright.blocks_to_page(layout.blocks),
         confidence_raw=raw,
     )

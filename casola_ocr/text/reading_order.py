@@ -15,6 +15,7 @@ from statistics import median
 
 from casola_ocr.model import Line
 from casola_ocr.text.counts import is_ideograph
+from casola_ocr.text.direction import is_right_to_left
 
 #: Pieces are on one row when they share this part of the lower one's height.
 _ROW_OVERLAP = 0.5
@@ -38,6 +39,8 @@ _FREE_DENSITY = 0.45
 #: So many rows of prose are a column whatever stands beside them (a side note next to tables).
 _PROSE_ROWS = 12
 _PROSE_FILL = 0.85
+#: Of rows of the same height half are aligned by chance; of labels beside their texts all are.
+_PROSE_ALIGNED = 0.8
 #: Two rows stand on one height when their middles differ by no more than this part of a height.
 _ALIGNED_WITHIN = 0.25
 #: Width of a gutter at least, in heights of a line; the boxes' margins take most of a narrow one.
@@ -83,29 +86,48 @@ class _Cut:
     below: list[_Piece]
 
 
-def read_rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """Return the printed rows in reading order, each with its lines from left to right.
+def read_regions(lines: Sequence[Line]) -> list[list[list[Line]]]:
+    """Return the parts that no gutter crosses, in reading order, each as its printed rows.
 
-    A page set in upright lines of Chinese or Japanese is read from right to left.
+    The lines of a row go from left to right, of a row in Arabic or Hebrew from right to left. A
+    page set in upright lines of Chinese or Japanese is read from right to left.
     """
-    if _is_upright(lines):
+    if is_upright(lines):
         pieces = [
             _Piece(line.box[1], -line.box[2], line.box[3], -line.box[0], index)
             for index, line in enumerate(lines)
         ]
     else:
-        pieces = [_Piece(*line.box, index) for index, line in enumerate(lines)]
-    return [[lines[piece.index] for piece in row] for row in _read(pieces, _DEPTH)]
+        pieces = [_Piece(*_trimmed(line), index) for index, line in enumerate(lines)]
+    return [
+        [_directed([lines[piece.index] for piece in row]) for row in region]
+        for region in _read(pieces, _DEPTH)
+    ]
 
 
-def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
-    """Return the lines in reading order, and the page's text: rows, with a space between pieces."""
-    rows = read_rows(lines)
-    text = "\n".join(" ".join(line.text for line in row) for row in rows)
-    return tuple(line for row in rows for line in row), text
+def read_rows(lines: Sequence[Line]) -> list[list[Line]]:
+    """The rows of all regions."""
+    return [row for region in read_regions(lines) for row in region]
 
 
-def _is_upright(lines: Iterable[Line]) -> bool:
+def _directed(row: list[Line]) -> list[Line]:
+    rightward = is_right_to_left(" ".join(line.text for line in row))
+    return row[::-1] if rightward else row
+
+
+def _trimmed(line: Line) -> tuple[int, int, int, int]:
+    """The line without the margin that a detector leaves beside its words: gutters are narrow."""
+    x0, y0, x1, y1 = line.box
+    boxes = [word.box for word in line.words if word.box]
+    if not boxes:
+        return line.box
+    left = max(x0, min(box[0] for box in boxes))
+    right = min(x1, max(box[2] for box in boxes))
+    return (left, y0, right, y1) if left < right else line.box
+
+
+def is_upright(lines: Iterable[Line]) -> bool:
+    """Whether most of the text stands in upright lines of Chinese or Japanese."""
     upright = level = 0
     for line in lines:
         letters = len(line.text)
@@ -119,16 +141,16 @@ def _is_upright(lines: Iterable[Line]) -> bool:
     return upright > level
 
 
-def _read(pieces: list[_Piece], depth: int) -> list[list[_Piece]]:
+def _read(pieces: list[_Piece], depth: int) -> list[list[list[_Piece]]]:
     if not pieces:
         return []
     cut = _find_columns(pieces) if depth and len(pieces) >= 2 * _COLUMN_ROWS else None
     if cut is None:
-        return _group_rows(pieces)
-    rows: list[list[_Piece]] = []
+        return [_group_rows(pieces)]
+    regions: list[list[list[_Piece]]] = []
     for part in (cut.above, cut.left, cut.right, cut.below):
-        rows.extend(_read(part, depth - 1))
-    return rows
+        regions.extend(_read(part, depth - 1))
+    return regions
 
 
 def _group_rows(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
@@ -246,7 +268,14 @@ def _are_columns(cut: _Cut, height: float) -> bool:
     shapes = [_shape(column, height) for column in (left, right)]
     if all(width >= _COLUMN_WIDTH and fill >= _COLUMN_FILL for width, fill in shapes):
         return True
-    if _aligned(left, right) > _FREE_ALIGNED:
+    aligned = _aligned(left, right)
+    prose = any(
+        len(column) >= _PROSE_ROWS and width >= _COLUMN_WIDTH and fill >= _PROSE_FILL
+        for column, (width, fill) in zip((left, right), shapes, strict=True)
+    )
+    if prose and aligned <= _PROSE_ALIGNED:
+        return True
+    if aligned > _FREE_ALIGNED:
         return False
     beside = bottom - top
     dense = [
@@ -254,12 +283,7 @@ def _are_columns(cut: _Cut, height: float) -> bool:
     ]
     if not all(dense):
         return False
-    if all(width >= _FREE_WIDTH and fill >= _FREE_FILL for width, fill in shapes):
-        return True
-    return any(
-        len(column) >= _PROSE_ROWS and width >= _COLUMN_WIDTH and fill >= _PROSE_FILL
-        for column, (width, fill) in zip((left, right), shapes, strict=True)
-    )
+    return all(width >= _FREE_WIDTH and fill >= _FREE_FILL for width, fill in shapes)
 
 
 def _shape(column: Sequence[_Piece], height: float) -> tuple[float, float]:

@@ -86,7 +86,7 @@ def test_cells_of_a_row_are_pieces_of_their_own() -> None:
     page.content += "BT /F 12 Tf 300 782 Td (Price) Tj 0 -18 Td (12.50) Tj ET\n"
     _, lines, image = read(page)
     assert sorted(line.text for line in lines) == ["12.50", "Item", "Paper", "Price"]
-    assert text_of(lines, image) == "Item Price\nPaper 12.50"
+    assert text_of(lines, image) == "Item\tPrice\nPaper\t12.50"
 
 
 def test_a_page_without_text_has_no_lines() -> None:

@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 
 from casola_ocr.model import Line
-from casola_ocr.text.reading_order import arrange, read_rows
+from casola_ocr.text.reading_order import read_rows
 
 HEIGHT = 20
+
+
+def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
+    rows = read_rows(lines)
+    text = "\n".join(" ".join(line.text for line in row) for row in rows)
+    return tuple(line for row in rows for line in row), text
 
 
 def line(text: str, x0: int, y0: int, x1: int | None = None, height: int = HEIGHT) -> Line:

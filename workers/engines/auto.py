@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from casola_ocr.engines import PPOCR_LANGUAGES
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
 from casola_ocr.model import Line, PageResult
 from casola_ocr.text import flags
@@ -23,7 +24,7 @@ from casola_ocr.text.language import detect_language, script_of
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.ppocr import PPOcrEngine, Reading
-from workers.engines.tesseract import TesseractEngine
+from workers.engines.tesseract import Box, TesseractEngine
 
 #: Scripts that PP-OCRv6 knows.
 FIRST_SCRIPTS = frozenset({"Latin", "Han", "Japanese"})
@@ -31,10 +32,12 @@ FIRST_SCRIPTS = frozenset({"Latin", "Han", "Japanese"})
 DOUBT = 0.12
 
 
-#: A script that was seen on a page is there when so many of its letters are read with so much
-#: certainty: a smudge or a foreign font can look like any script.
-_LETTERS = 10
-_CERTAIN = 0.6
+#: A script that was seen on a page is there when so many of its letters are probably read right: a
+#: smudge or a foreign font can look like any script.
+_LETTERS = 10.0
+#: Lines on which scripts are tried, and pixels around each.
+_SAMPLE_LINES = 4
+_MARGIN = 16
 
 
 class _Plan(NamedTuple):
@@ -100,20 +103,36 @@ class AutoEngine:
             flags=(plan.reason,),
         )
 
-    def _plan(self, image: Image.Image, reading: Reading, asked: Sequence[str]) -> _Plan:
-        foreign = [code for code in asked if LANGUAGES[code].script not in FIRST_SCRIPTS]
-        if foreign:
-            return _Plan(asked, None, flags.AUTO_LANGUAGE)
+    def _plan(self, image: Image.Image, reading: Reading, asked: list[str]) -> _Plan:
+        if not PPOCR_LANGUAGES.issuperset(asked):
+            return _Plan(self._second.with_latin(asked), None, flags.AUTO_LANGUAGE)
         if asked or reading.doubt < DOUBT:
             return _FIRST_ALONE
-        look = self._second.look(reading.upright.level(image))
-        if look.script in FIRST_SCRIPTS:
-            return _FIRST_ALONE
-        languages = self._second.languages_of(look.script)
-        if LANGUAGES[languages[0]].script != look.script:
-            return _Plan((), None, flags.AUTO_NO_DATA)
-        turned = (reading.upright.rotation + look.rotation) % 360
-        return _Plan(languages, turned if look.rotation else None, flags.AUTO_SCRIPT)
+        level = reading.upright.level(image)
+        look = self._second.look(level)
+        if look.script not in FIRST_SCRIPTS:
+            languages = self._second.languages_of(look.script)
+            if LANGUAGES[languages[0]].script != look.script:
+                return _Plan((), None, flags.AUTO_NO_DATA)
+            turned = (reading.upright.rotation + look.rotation) % 360
+            return _Plan(languages, turned if look.rotation else None, flags.AUTO_SCRIPT)
+        # Small letters and few look Latin to it.
+        languages = self._try_scripts(sample_of(level, reading.unsure))
+        return _Plan(languages, None, flags.AUTO_SCRIPT) if languages else _FIRST_ALONE
+
+    def _try_scripts(self, sample: Image.Image) -> list[str]:
+        """Languages of the script in which most of a few lines can be read; none for Latin."""
+        scripts = dict.fromkeys(known.script for known in LANGUAGES.values())
+        best: list[str] = []
+        best_letters = _LETTERS
+        for script in scripts:
+            languages = self._second.languages_of(script)
+            known = LANGUAGES[languages[0]].script == script
+            if known and script not in {*FIRST_SCRIPTS, "Fraktur"}:
+                letters = self._letters(script, self._second.recognise(sample, languages))
+                if letters > best_letters:
+                    best, best_letters = languages, letters
+        return best
 
     def _second_reading(self, level: Image.Image, plan: _Plan) -> list[Line]:
         """What Tesseract reads; nothing where the script that it saw is not there after all."""
@@ -122,7 +141,7 @@ class AutoEngine:
             return lines
         main, *others = plan.languages
         script = LANGUAGES[main].script
-        if not _holds(script, calibrated(lines, self._second.name)):
+        if self._letters(script, lines) < _LETTERS:
             return []
         # The script's most used language was a guess; now there is text to tell.
         of_script = {code for code in self._second.languages if LANGUAGES[code].script == script}
@@ -130,6 +149,17 @@ class AutoEngine:
         if language is None or language in plan.languages:
             return lines
         return self._second.recognise(level, [language, *others])
+
+    def _letters(self, script: str, lines: Sequence[Line]) -> float:
+        """How many letters of a script were probably read right."""
+        letters = "Latin" if script == "Fraktur" else script
+        return sum(
+            word.confidence or 0.0
+            for line in calibrated(lines, self._second.name)
+            for word in line.words
+            for letter in word.text
+            if script_of(letter) == letters
+        )
 
     def _fused(self, first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
         return fuse(calibrated(first, self._first.name), calibrated(second, self._second.name))
@@ -148,7 +178,16 @@ def _text(lines: Sequence[Line]) -> str:
     return "\n".join(line.text for line in lines)
 
 
-def _holds(script: str, lines: Sequence[Line]) -> bool:
-    """Whether enough letters of a script were read with some certainty."""
-    words = [word for line in lines for word in line.words if (word.confidence or 0) >= _CERTAIN]
-    return sum(script_of(letter) == script for word in words for letter in word.text) >= _LETTERS
+def sample_of(level: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+    """The longest of some lines of a page, below each other."""
+    longest = sorted(boxes, key=lambda box: box[0] - box[2])[:_SAMPLE_LINES]
+    crops = [level.crop(box) for box in longest]
+    width = max(crop.width for crop in crops) + 2 * _MARGIN
+    sample = Image.new(
+        "RGB", (width, sum(crop.height + _MARGIN for crop in crops) + _MARGIN), "white"
+    )
+    top = _MARGIN
+    for crop in crops:
+        sample.paste(crop, (_MARGIN, top))
+        top += crop.height + _MARGIN
+    return sample

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from casola_ocr.errors import ConfigurationError, EngineFailed
-from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.model import Line, PageResult
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.orientation import Sample, rotation_of, skew_of
@@ -50,7 +50,9 @@ class Reading(NamedTuple):
 
     lines: list[Line]
     upright: Upright
-    #: Part of the detected lines' length that was read badly or not at all.
+    #: Lines that were read badly or not at all.
+    unsure: Sequence[Box] = ()
+    #: Their part of the length of all lines.
     doubt: float = 0.0
 
 
@@ -161,22 +163,25 @@ class PPOcrEngine:
         if not len(quads):
             return Reading([], upright)
         crops = self._crop(pixels, quads)
-        lines = []
+        lines, unsure = [], []
         length = doubtful = 0.0
         for quad, crop, text, score, info in zip(
             quads, crops, *self._recognised(crops), strict=True
         ):
-            length += crop.shape[1]
-            doubtful += crop.shape[1] if score < SURE_LINE else 0
             box = clip(_level(quad, upright), upright.level_size)
-            if score < LINE_THRESHOLD or not text.strip() or box is None:
+            if box is None:
+                continue
+            length += crop.shape[1]
+            if score < SURE_LINE:
+                doubtful += crop.shape[1]
+                unsure.append(box)
+            if score < LINE_THRESHOLD or not text.strip():
                 continue
             tokens = self._tokens(_fill(crop), crop, quad, text, info)
             tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
             words = make_words(text.strip(), tokens, upright.level_size)
-            box = _trim(box, words)
             lines.append(Line(text=text.strip(), confidence=share(score), box=box, words=words))
-        return Reading(lines, upright, doubtful / length)
+        return Reading(lines, upright, unsure, doubtful / max(1.0, length))
 
     def _tokens(
         self, filled: _Pixels, crop: _Pixels, quad: Any, text: str, info: Any
@@ -253,15 +258,6 @@ def _inside(corners: Any, width: int) -> list[list[float]]:
 
 def _level(corners: Any, upright: Upright) -> list[tuple[float, float]]:
     return [upright.to_level(float(x), float(y)) for x, y in corners]
-
-
-def _trim(box: Box, words: Sequence[Word]) -> Box:
-    """The line without the margin that the detector leaves beside it: gutters are narrow."""
-    boxes = [word.box for word in words if word.box]
-    if not boxes or box[3] - box[1] > box[2] - box[0]:
-        return box
-    left, right = min(each[0] for each in boxes), max(each[2] for each in boxes)
-    return max(box[0], left), box[1], min(box[2], right), box[3]
 
 
 def _corners_of(crop: Any) -> Any:
