@@ -150,36 +150,34 @@ class PPOcrEngine:
         """Lines read as they are cut out, and the same ones read the other way up."""
         crops = self._crop(pixels, quads)
         turned = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops]
-        return (
-            [Sample(*line) for line in zip(*self._recognised(crops)[:2], strict=True)],
-            [Sample(*line) for line in zip(*self._recognised(turned)[:2], strict=True)],
+        as_cut, other = (
+            [Sample(*self._recognised(_fill(crop))[:2]) for crop in way] for way in (crops, turned)
         )
+        return as_cut, other
 
-    def _recognised(self, crops: Sequence[_Pixels]) -> tuple[Any, Any, Any]:
-        """Text, confidence and RapidOCR's word columns of each crop."""
-        filled = [_fill(crop) for crop in crops]
-        found = self._recogniser(self._input(img=filled, return_word_box=True))
-        return found.txts, found.scores, found.word_results
+    def _recognised(self, filled: _Pixels) -> tuple[str, float, Any]:
+        """Text, confidence and RapidOCR's word columns of a line."""
+        found = self._recogniser(self._input(img=[filled], return_word_box=True))
+        return found.txts[0], found.scores[0], found.word_results[0]
 
     def _read_lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> Reading:
-        if not len(quads):
-            return Reading([], upright)
-        crops = self._crop(pixels, quads)
         lines, unsure = [], []
         length = doubtful = 0.0
-        for quad, crop, text, score, info in zip(
-            quads, crops, *self._recognised(crops), strict=True
-        ):
+        for quad in quads:
             box = clip(_level(quad, upright), upright.level_size)
             if box is None:
                 continue
+            # One after the other: all crops of a page together are as large as the page.
+            (crop,) = self._crop(pixels, quad[np.newaxis])
+            filled = _fill(crop)
+            text, score, info = self._recognised(filled)
             length += crop.shape[1]
             if score < SURE_LINE:
                 doubtful += crop.shape[1]
                 unsure.append(box)
             if score < LINE_THRESHOLD or not text.strip():
                 continue
-            tokens = self._tokens(_fill(crop), crop, quad, text, info)
+            tokens = self._tokens(filled, crop, quad, text, info)
             tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
             words = make_words(text.strip(), tokens, upright.level_size)
             lines.append(Line(text=text.strip(), confidence=share(score), box=box, words=words))
