@@ -32,10 +32,12 @@ LINE_THRESHOLD = 0.5
 SURE_LINE = 0.95
 #: Nothing legible is smaller than this many pixels in either direction.
 SMALLEST_SIDE = 5
-#: The recogniser sees lines of this height; widths are filled up to a multiple, because OpenVINO
-#: keeps memory for each shape that it has met.
+#: The recogniser sees lines of this height.
 LINE_HEIGHT = 48
-WIDTH_STEP = 64
+#: Widths are filled up to the next of these: OpenVINO keeps some 6 MB for each that it has met.
+WIDTHS = (*range(64, 769, 64), *range(896, 1537, 128))
+#: And longer ones to a multiple of this.
+WIDTH_STEP = 256
 
 _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 1_000_000
@@ -133,7 +135,7 @@ class PPOcrEngine:
         if min(image.size) < SMALLEST_SIDE:
             return Reading([], upright)
         try:
-            image = stretch(image.convert("RGB"))
+            image = stretch(image if image.mode == "RGB" else image.convert("RGB"))
             pixels = _pixels(image)
             quads = self._detector.find(pixels)
             rotation = rotation_of(quads, lambda few: self._sample(pixels, few))
@@ -238,18 +240,23 @@ def _give_memory_back() -> None:
 
 
 def _pixels(image: Image.Image) -> _Pixels:
-    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
+    raw = image.tobytes("raw", "BGR")
+    return np.frombuffer(raw, np.uint8).reshape(image.height, image.width, 3)
 
 
 def _fill(crop: _Pixels) -> _Pixels:
     """The crop with its background continued to a width that the recogniser has met before."""
     height, width = crop.shape[:2]
     scaled = max(1, round(width * LINE_HEIGHT / max(1, height)))
-    wanted = -(-scaled // WIDTH_STEP) * WIDTH_STEP
+    wanted = next((known for known in WIDTHS if known >= scaled), _multiple(scaled))
     more = round(wanted * height / LINE_HEIGHT) - width
     if more <= 0:
         return crop
     return np.pad(crop, ((0, 0), (0, more), (0, 0)), mode="edge")
+
+
+def _multiple(width: int) -> int:
+    return -(-width // WIDTH_STEP) * WIDTH_STEP
 
 
 def _inside(corners: Any, width: int) -> list[list[float]]:

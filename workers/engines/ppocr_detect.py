@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 #: What the detector sees of a page at once: its memory grows with it, some 200 bytes a pixel. Four
 #: times as many find the same lines.
-DETECT_PIXELS = 1_000_000
+DETECT_PIXELS = 800_000
 #: The longest side of it.
 DETECT_SIDE = 1280
 #: Small pages are enlarged until their short side has this many pixels.
@@ -22,7 +22,7 @@ TILED_RATIO = 2.5
 #: Pieces share this much of their length, in pixels of what the detector sees.
 TILE_OVERLAP = 128
 #: Sides are filled up to a multiple of this, because OpenVINO keeps memory for each shape.
-SIDE_STEP = 64
+SIDE_STEP = 128
 
 #: Four corners (x, y) of each line, clockwise from its top left, in pixels: shape (n, 4, 2).
 Quads = npt.NDArray[np.float32]
