@@ -13,7 +13,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-osd \
         tesseract-ocr-eng tesseract-ocr-spa tesseract-ocr-fra tesseract-ocr-deu tesseract-ocr-ita \
         tesseract-ocr-por tesseract-ocr-rus tesseract-ocr-jpn tesseract-ocr-kor \
-        tesseract-ocr-chi-sim tesseract-ocr-chi-tra \
+        tesseract-ocr-chi-sim tesseract-ocr-chi-tra tesseract-ocr-frk \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/casola casola
 COPY --from=build /opt/casola /opt/casola

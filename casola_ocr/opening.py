@@ -158,10 +158,10 @@ def find_page(
     password = manifest.password if manifest else ""
     with open_pages(job, store.get(source), max_pixels=max_pixels, password=password) as pages:
         page, note = pages.page(position)
-    if note and note != _REFUSED_NOTE:
-        return _result(note, attempt)
     # For those who want to see it next to its text.
     store.put(keys.page_image(job.tenant, job.request_id, position), documents.encode_page(page))
+    if note and note != _REFUSED_NOTE:
+        return _result(note, attempt)
     return Picture(image=page, refused=note is not None)
 
 

@@ -76,7 +76,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         stop(process)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder with real pages and their true text, beside the project."""
     found = ROOT.parent / "shared" / "corpus"

@@ -12,6 +12,8 @@ from typing import Any
 import pillow_heif
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from benchmarks.scores import error_rate
+
 _FONT_FOLDERS = (
     Path("/usr/share/fonts/truetype/dejavu"),
     Path("/usr/share/fonts/dejavu"),
@@ -78,21 +80,20 @@ def heic(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def broken_second_frame(frames: Sequence[Image.Image] = ()) -> bytes:
+    """A TIFF of two frames, the bytes of the second one lost; noise unless `frames` are given."""
+    first, second = frames or [Image.effect_noise((64, 64), 50) for _ in range(2)]
+    data = bytearray(
+        as_bytes(first, "TIFF", save_all=True, append_images=[second], compression="tiff_lzw")
+    )
+    with Image.open(io.BytesIO(bytes(data))) as image:
+        image.seek(1)
+        spans = list(zip(image.tag_v2[273], image.tag_v2[279], strict=True))
+    for start, length in spans:
+        data[start : start + length] = bytes(length)
+    return bytes(data)
+
+
 def cer(truth: str, text: str) -> float:
     """Character error rate: edits per character of `truth`, white space collapsed."""
-    expected, found = " ".join(truth.split()), " ".join(text.split())
-    if not expected:
-        return float(bool(found))
-    previous = list(range(len(found) + 1))
-    for row, char in enumerate(expected, 1):
-        current = [row]
-        for column, other in enumerate(found, 1):
-            current.append(
-                min(
-                    previous[column] + 1,
-                    current[-1] + 1,
-                    previous[column - 1] + (char != other),
-                )
-            )
-        previous = current
-    return previous[-1] / len(expected)
+    return error_rate(" ".join(truth.split()), " ".join(text.split()))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from casola_ocr import __version__
-from casola_ocr.errors import DamagedDocument, TooManyPixels, UnsupportedFormat
+from casola_ocr.errors import DamagedDocument, PictureMissing, TooManyPixels, UnsupportedFormat
 from casola_ocr.exports.document import Document, lines_of
 from casola_ocr.exports.pdf_picture import Picture, open_picture, page_dpi
 from casola_ocr.exports.pdf_text import (
@@ -95,7 +95,10 @@ def write(document: Document) -> Iterator[bytes]:
 def _picture(document: Document, page: PageResult) -> Picture | None:
     try:
         return open_picture(*document.picture(page.page), max_pixels=document.max_pixels)
-    except _NO_PICTURE as error:
+    except (*_NO_PICTURE, PictureMissing) as error:
+        if isinstance(error, PictureMissing) and page.error is None:
+            # It was read, so it had one: a blank page would hide that it was lost.
+            raise
         log.info("a page has no picture", action="page_blank", page=page.page, code=error.code)
         return None
 

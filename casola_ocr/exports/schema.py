@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from casola_ocr.exports.document import PAGE_RESULT, Document
-from casola_ocr.model import JobError, JobStatus, Lane, PageCounts
+from casola_ocr.model import TEXT_LAYERS, JobError, JobStatus, Lane, PageCounts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES = "#/$defs/{model}"
@@ -42,8 +42,6 @@ def result_schema() -> dict[str, Any]:
         "language": _TEXT,
         "file_name": _TEXT,
         "media_type": {"type": ["string", "null"]},
-        "pages_selected": {"type": ["string", "null"]},
-        "text_layer": _TEXT,
         "batch_id": {"type": ["string", "null"]},
         "batch_position": {"type": ["integer", "null"]},
         "lane": {"enum": [lane.value for lane in Lane]},
@@ -56,6 +54,8 @@ def result_schema() -> dict[str, Any]:
         "expires_at": _TIME,
         "run": {"type": "integer", "minimum": 1},
         "size": {"type": "integer", "minimum": 0},
+        "pages_selected": {"type": ["string", "null"]},
+        "text_layer": {"enum": list(TEXT_LAYERS)},
         "error": error,
         "links": {"type": "object", "additionalProperties": _TEXT},
         "page_results": {"type": "array", "items": page},

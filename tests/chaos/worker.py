@@ -9,6 +9,7 @@ import os
 import select
 import sys
 import time
+from typing import Literal
 
 from casola_ocr import cli
 from workers.engines import CPU_ENGINES, EngineEntry
@@ -21,17 +22,20 @@ def main() -> None:
         # libfaketime 0.9.10 lets clock_nanosleep fail with EINVAL, on which Python's sleep is
         # built. Before Celery and kombu are imported, which keep the function.
         time.sleep = _sleep
-    threads = sys.argv[1:] == ["threads"]
-    # Whatever else is installed here would be run beside it.
+    only_marker_engine("threads" if sys.argv[1:] == ["threads"] else "prefork")
+    sys.argv = ["casola-ocr", "worker", "--role", "pages"]
+    cli.main()
+
+
+def only_marker_engine(pool: Literal["prefork", "threads"]) -> None:
+    """Let this process know no other engine; what is installed here would be run beside it."""
     CPU_ENGINES.clear()
     CPU_ENGINES[ENGINE] = EngineEntry(
         "tests.chaos.engine",
-        "ThreadedMarkerEngine" if threads else "MarkerEngine",
+        "ThreadedMarkerEngine" if pool == "threads" else "MarkerEngine",
         needs=(),
-        pool="threads" if threads else "prefork",
+        pool=pool,
     )
-    sys.argv = ["casola-ocr", "worker", "--role", "pages"]
-    cli.main()
 
 
 def _sleep(seconds: float) -> None:

@@ -7,12 +7,14 @@ import zlib
 from collections.abc import Iterator
 
 import httpx
+import pypdfium2
 import pytest
 
 from casola_ocr.model import new_batch_id, new_request_id
 from casola_ocr.sample import sample_image
 from tests.e2e.conftest import RunningService
-from tests.pages import as_bytes, draw_page
+from tests.pages import as_bytes, broken_second_frame, cer, draw_page
+from tests.pdfs import encrypted, make_pdf, text_page
 
 pytestmark = pytest.mark.e2e
 
@@ -70,10 +72,79 @@ def test_a_truncated_jpeg_fails_its_job_with_a_reason(client: httpx.Client) -> N
     assert job["pages"] == {"total": 1, "done": 0, "failed": 1}
 
 
-def test_a_pdf_that_is_only_a_signature_fails_its_job_with_a_reason(client: httpx.Client) -> None:
-    answer = client.post("/api/v1/jobs", files={"file": b"%PDF-1.7\n..."}, headers=WAIT)
+PDF = make_pdf([text_page([f"This is page {n} of three."]) for n in (1, 2, 3)])
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (b"%PDF-1.7\n...", "damaged_document"),
+        (PDF[: len(PDF) // 2], "damaged_document"),
+        (make_pdf([]), "damaged_document"),
+        (make_pdf([text_page()], count=100_000), "too_many_pages"),
+        (encrypted(PDF, user="s3cret"), "password_needed"),
+    ],
+    ids=["signature", "cut off", "no pages", "100,000 pages", "encrypted"],
+)
+def test_a_pdf_that_cannot_be_opened_fails_its_job_with_a_reason(
+    client: httpx.Client, document: bytes, code: str
+) -> None:
+    answer = client.post("/api/v1/jobs", files={"file": document}, headers=WAIT)
+    assert answer.status_code == 200, answer.text
     job = answer.json()
-    assert (job["status"], job["error"]["code"]) == ("failed", "damaged_document")
+    assert (job["status"], job["error"]["code"]) == ("failed", code)
+    assert job["error"]["detail"]
+    assert (job["text"], job["page_results"]) == ("", [])
+    answer = client.get(f"/api/v1/jobs/{job['request_id']}/export?format=pdf")
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_page_read")
+
+
+def test_a_pdf_is_opened_with_its_password_only(client: httpx.Client) -> None:
+    for revision in (3, 4, 6):
+        files = {"file": encrypted(PDF, user="s3cret", revision=revision)}
+        answer = client.post("/api/v1/jobs", files=files, data={"password": "no"}, headers=WAIT)
+        assert answer.json()["error"]["code"] == "wrong_password"
+        answer = client.post("/api/v1/jobs", files=files, data={"password": "s3cret"}, headers=WAIT)
+        assert answer.json()["pages"] == {"total": 3, "done": 3, "failed": 0}
+        assert "This is page 2 of three." in answer.json()["text"]
+        made = client.get(f"/api/v1/jobs/{answer.json()['request_id']}/export?format=pdf")
+        assert b"/Encrypt" not in made.content
+        assert "s3cret" not in answer.text
+
+
+def test_a_pdf_with_a_damaged_table_of_objects_is_repaired(client: httpx.Client) -> None:
+    damaged = PDF.replace(b"startxref\n", b"startxref\n9")
+    answer = client.post("/api/v1/jobs", files={"file": damaged}, headers=WAIT)
+    assert answer.json()["pages"] == {"total": 3, "done": 3, "failed": 0}
+    assert "This is page 3 of three." in answer.json()["text"]
+
+
+def test_pages_of_no_size_and_of_enormous_size_are_read(client: httpx.Client) -> None:
+    side = 30_000
+    large = text_page(["This is huge"], size=(side, side), points=2_000, at=(2_000, side // 2))
+    document = make_pdf([text_page([], size=(1, 1)), large])
+    answer = client.post("/api/v1/jobs", files={"file": document}, headers=WAIT)
+    assert answer.json()["pages"] == {"total": 2, "done": 2, "failed": 0}
+    small, large_result = answer.json()["page_results"]
+    assert (small["text"], small["flags"][-1]) == ("", "blank")
+    assert cer("This is huge", large_result["text"]) < 0.1
+    assert max(large_result["width"], large_result["height"]) <= 4_000
+
+
+def test_of_a_tiff_with_a_broken_frame_the_other_one_is_read(client: httpx.Client) -> None:
+    frames = [draw_page([f"This is frame {n}"], width=900) for n in (1, 2)]
+    document = broken_second_frame(frames)
+    answer = client.post("/api/v1/jobs", files={"file": document}, headers=WAIT)
+    job = answer.json()
+    assert (job["status"], job["pages"]) == ("completed", {"total": 2, "done": 1, "failed": 1})
+    good, bad = job["page_results"]
+    assert cer("This is frame 1", good["text"]) < 0.1
+    assert (bad["page"], bad["flags"], bad["error"]["code"]) == (2, ["failed"], "damaged_document")
+    made = client.get(f"/api/v1/jobs/{job['request_id']}/export?format=pdf")
+    with pypdfium2.PdfDocument(made.content) as opened:
+        assert [page.get_textpage().count_chars() > 0 for page in opened] == [True, False]
+    answer = client.post(f"/api/v1/jobs/{job['request_id']}/retry", json={"model": "tesseract"})
+    assert (answer.status_code, answer.json()["run"]) == (202, 2)
 
 
 def test_one_bad_file_among_good_ones_refuses_the_submission_and_is_named(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -22,7 +21,7 @@ from casola_ocr.model import JobStatus, Manifest
 from casola_ocr.objects import keys
 from casola_ocr.publisher import PREPARE_POOL
 from casola_ocr.testing import ScriptedEngine
-from tests.pages import as_bytes, draw_page
+from tests.pages import as_bytes, broken_second_frame, draw_page
 from tests.pdfs import Page, encrypted, make_pdf, scan_page, text_page
 from tests.world import PNG, FailingEngine, World, tiff
 
@@ -333,18 +332,6 @@ def test_a_document_that_is_slow_to_open_is_given_back_in_between(
     assert world.raw.hget(f"job:{request_id}:pages", "prepare") == "a:0"
     world.settle()
     assert world.jobs.get("acme", request_id).pages.done == 5
-
-
-def broken_second_frame() -> bytes:
-    noise = [Image.effect_noise((64, 64), 50) for _ in range(2)]
-    data = bytearray(
-        as_bytes(noise[0], "TIFF", save_all=True, append_images=noise[1:], compression="tiff_lzw")
-    )
-    with Image.open(io.BytesIO(bytes(data))) as image:
-        image.seek(1)
-        (start,), (length,) = image.tag_v2[273], image.tag_v2[279]
-    data[start : start + length] = bytes(length)
-    return bytes(data)
 
 
 @pytest.mark.parametrize(

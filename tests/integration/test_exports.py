@@ -10,10 +10,13 @@ import jsonschema
 import pypdfium2
 import pytest
 
-from casola_ocr.errors import Conflict, DamagedDocument, Gone, NoPageRead
+from casola_ocr.errors import Conflict, DamagedDocument, Gone, NoPageRead, PictureMissing
 from casola_ocr.exports import FORMATS, result_schema
 from casola_ocr.objects import keys
+from casola_ocr.publisher import PREPARE_POOL
 from casola_ocr.testing import ScriptedEngine
+from tests.pages import broken_second_frame
+from tests.pdfs import make_pdf, text_page
 from tests.world import FailingEngine, World, tiff
 
 pytestmark = pytest.mark.valkey
@@ -92,9 +95,31 @@ def test_a_batch_of_which_one_document_was_deleted_is_the_rest(world: World) -> 
         assert found.namelist() == ["0.txt", "2.txt"]
 
 
-def test_a_page_whose_image_is_gone_is_shown_from_the_source(world: World) -> None:
+def test_a_page_that_could_not_be_opened_is_blank_between_the_others(world: World) -> None:
+    request_id = world.submit_one(broken_second_frame())
+    world.settle()
+    with pypdfium2.PdfDocument(exported(world, request_id, "pdf")) as made:
+        assert [page.get_textpage().get_text_range() for page in made] == ["hello", ""]
+        assert made[1].get_size()[1] > 800
+
+
+def test_a_page_that_was_read_and_whose_picture_was_lost_is_not_shown_blank(world: World) -> None:
     request_id = world.submit_one(tiff(2))
     world.run()
     world.store.delete([keys.page_image("acme", request_id, 2)])
-    with pypdfium2.PdfDocument(exported(world, request_id, "pdf")) as made:
-        assert made[1].get_size() == made[0].get_size()
+    with pytest.raises(PictureMissing, match="page 2"):
+        exported(world, request_id, "pdf")
+    assert exported(world, request_id, "txt") == b"hello\fhello"
+
+
+def test_a_page_with_text_of_its_own_that_was_opened_late_has_a_picture(world: World) -> None:
+    lines = [f"Line {n} of a page that is full of ordinary words to the end." for n in range(20)]
+    request_id = world.submit_one(make_pdf([text_page(lines)]), text_layer="prefer")
+    world.work().run(PREPARE_POOL)
+    # As a worker leaves it that dies while it opens the page.
+    made = (keys.page_image("acme", request_id, 1), keys.page_note("acme", request_id, 1))
+    world.store.delete(made)
+    world.settle()
+    assert world.result(request_id)["page_results"][0]["flags"] == ["text_layer"]
+    with pypdfium2.PdfDocument(exported(world, request_id, "pdf")) as shown:
+        assert shown[0].get_textpage().get_text_range().split() == " ".join(lines).split()

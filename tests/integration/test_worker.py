@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from casola_ocr.work import Work
 from tests.chaos import marker
 from tests.chaos.marker import Marker
 from tests.pages import as_bytes
+from tests.pdfs import make_pdf, text_page
 from tests.servers import ValkeyServer, stop
 from tests.world import OpenGuard
 
@@ -78,7 +80,9 @@ class Running:
 def start(valkey: str, tmp_path: Path) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def start_worker(pool: str, **changes: object) -> Running:
+    def start_worker(
+        pool: str, program: Sequence[str] = ("tests.chaos.worker",), **changes: object
+    ) -> Running:
         settings = Settings(
             **{
                 "redis_url": valkey,
@@ -94,8 +98,8 @@ def start(valkey: str, tmp_path: Path) -> Iterator[Callable[..., Running]]:
         url = settings.redis_url.get_secret_value()
         app.conf.update(celery_settings(url))
         service = Service.open(settings, CeleryPublisher(app))
-        log = tmp_path / "worker.log"
-        command = [sys.executable, "-P", "-m", "tests.chaos.worker"]
+        log = tmp_path / f"worker{len(made)}.log"
+        command = [sys.executable, "-P", "-m", *program]
         variables = {**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)}
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -206,6 +210,22 @@ def test_a_page_that_kills_each_child_fails_alone(start: Callable[..., Running])
     assert [job.status.value for job in jobs] == ["completed", "failed", "completed"]
     assert jobs[1].error is not None
     assert jobs[1].error.code == "attempts_exhausted"
+
+
+def test_a_page_that_kills_whoever_opens_it_fails_alone(start: Callable[..., Running]) -> None:
+    worker = start("prefork", ("tests.deadly", "pages"))
+    start("prefork", ("tests.deadly", "prepare"))
+    job = worker.until_ended(worker.submit(make_pdf([text_page()] * 5)))
+    assert (job.status, job.pages.done, job.pages.failed) == (JobStatus.COMPLETED, 4, 1)
+    _, body = worker.service.jobs.result("acme", job.request_id)
+    pages = json.loads(b"".join(body))["page_results"]
+    assert [bool(page["text"]) for page in pages] == [True, True, False, True, True]
+    codes = [page["error"] and page["error"]["code"] for page in pages]
+    assert codes == [None, None, "attempts_exhausted", None, None]
+    assert pages[2]["attempts"] == worker.service.settings.max_attempts
+    # Who opened documents goes on too.
+    after = worker.submit(make_pdf([text_page()] * 2))
+    assert worker.until_ended(after).pages.done == 2
 
 
 def test_threads_read_pages_side_by_side(start: Callable[..., Running]) -> None:

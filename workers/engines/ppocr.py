@@ -21,6 +21,7 @@ from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.model import Line, PageResult
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
+from workers.engines.contrast import stretch
 from workers.engines.orientation import Sample, rotation_of, skew_of
 from workers.engines.ppocr_detect import Detector, Quads
 from workers.engines.ppocr_words import Box, Token, clip, make_words, share, token_confidences
@@ -132,6 +133,7 @@ class PPOcrEngine:
         if min(image.size) < SMALLEST_SIDE:
             return Reading([], upright)
         try:
+            image = stretch(image.convert("RGB"))
             pixels = _pixels(image)
             quads = self._detector.find(pixels)
             rotation = rotation_of(quads, lambda few: self._sample(pixels, few))
@@ -148,36 +150,34 @@ class PPOcrEngine:
         """Lines read as they are cut out, and the same ones read the other way up."""
         crops = self._crop(pixels, quads)
         turned = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops]
-        return (
-            [Sample(*line) for line in zip(*self._recognised(crops)[:2], strict=True)],
-            [Sample(*line) for line in zip(*self._recognised(turned)[:2], strict=True)],
+        as_cut, other = (
+            [Sample(*self._recognised(_fill(crop))[:2]) for crop in way] for way in (crops, turned)
         )
+        return as_cut, other
 
-    def _recognised(self, crops: Sequence[_Pixels]) -> tuple[Any, Any, Any]:
-        """Text, confidence and RapidOCR's word columns of each crop."""
-        filled = [_fill(crop) for crop in crops]
-        found = self._recogniser(self._input(img=filled, return_word_box=True))
-        return found.txts, found.scores, found.word_results
+    def _recognised(self, filled: _Pixels) -> tuple[str, float, Any]:
+        """Text, confidence and RapidOCR's word columns of a line."""
+        found = self._recogniser(self._input(img=[filled], return_word_box=True))
+        return found.txts[0], found.scores[0], found.word_results[0]
 
     def _read_lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> Reading:
-        if not len(quads):
-            return Reading([], upright)
-        crops = self._crop(pixels, quads)
         lines, unsure = [], []
         length = doubtful = 0.0
-        for quad, crop, text, score, info in zip(
-            quads, crops, *self._recognised(crops), strict=True
-        ):
+        for quad in quads:
             box = clip(_level(quad, upright), upright.level_size)
             if box is None:
                 continue
+            # One after the other: all crops of a page together are as large as the page.
+            (crop,) = self._crop(pixels, quad[np.newaxis])
+            filled = _fill(crop)
+            text, score, info = self._recognised(filled)
             length += crop.shape[1]
             if score < SURE_LINE:
                 doubtful += crop.shape[1]
                 unsure.append(box)
             if score < LINE_THRESHOLD or not text.strip():
                 continue
-            tokens = self._tokens(_fill(crop), crop, quad, text, info)
+            tokens = self._tokens(filled, crop, quad, text, info)
             tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
             words = make_words(text.strip(), tokens, upright.level_size)
             lines.append(Line(text=text.strip(), confidence=share(score), box=box, words=words))
@@ -238,7 +238,7 @@ def _give_memory_back() -> None:
 
 
 def _pixels(image: Image.Image) -> _Pixels:
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
 def _fill(crop: _Pixels) -> _Pixels:
