@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 
 from casola_ocr.model import Line
+from casola_ocr.text.confidence import page_confidence
 
 _DIGITS = 4
 
@@ -50,7 +51,8 @@ def calibrate(engine: str, confidence: float) -> float:
 def calibrated(lines: Sequence[Line], engine: str) -> list[Line]:
     """The lines with every word's confidence calibrated, and the lines' made from them.
 
-    The first figure that an engine gave stays as `confidence_raw`.
+    A line whose words have none has its own calibrated. The first figure that an engine gave stays
+    as `confidence_raw`.
     """
     made = []
     for line in lines:
@@ -66,12 +68,8 @@ def calibrated(lines: Sequence[Line], engine: str) -> list[Line]:
             else word
             for word in line.words
         )
-        known = [(len(word.text), word.confidence) for word in words if word.confidence is not None]
-        total = sum(length for length, _ in known)
-        confidence = (
-            round(sum(length * value for length, value in known) / total, _DIGITS)
-            if total
-            else line.confidence
-        )
+        confidence, _ = page_confidence((word.text, word.confidence) for word in words)
+        if confidence is None and line.confidence is not None:
+            confidence = calibrate(engine, line.confidence)
         made.append(replace(line, words=words, confidence=confidence))
     return made

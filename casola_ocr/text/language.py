@@ -15,7 +15,13 @@ _LEAST_LETTERS = 20
 #: Japanese has kana among its ideographs, and Chinese has none.
 _KANA_SHARE = 0.05
 #: The first word of a letter's Unicode name, where it is not the script's name in `LANGUAGES`.
-_SCRIPTS = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
+_SCRIPTS = {
+    "CANADIAN": "Canadian_Aboriginal",
+    "CJK": "Han",
+    "HANGUL": "Korean",
+    "HIRAGANA": "Japanese",
+    "KATAKANA": "Japanese",
+}
 
 
 @cache

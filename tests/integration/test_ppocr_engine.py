@@ -17,7 +17,6 @@ from casola_ocr.errors import (
     ConfigurationError,
     EngineFailed,
     UnknownLanguage,
-    Unprocessable,
 )
 from casola_ocr.model import PageResult
 from casola_ocr.records import Records
@@ -91,7 +90,8 @@ def test_sample(sample: PageResult) -> None:
     assert (sample.width, sample.height) == (1000, 700)
     assert (sample.page, sample.attempts, sample.language, sample.flags) == (3, 2, None, ())
     assert sample.confidence is not None and sample.confidence > 0.9
-    assert sample.confidence_low is not None and sample.confidence_low <= sample.confidence
+    assert sample.confidence_raw is not None and sample.confidence_raw > sample.confidence
+    assert sample.confidence_low is not None and 0.5 < sample.confidence_low < 1
     assert sample.seconds > 0
 
 
@@ -166,9 +166,18 @@ def test_a_strip_of_text_is_read_where_it_stands(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("size", [(20000, 20), (20, 20000)])
-def test_a_strip_is_refused_for_good(engine: Engine, size: tuple[int, int]) -> None:
-    with pytest.raises(Unprocessable):
-        read(engine, Image.new("RGB", size, "white"))
+def test_a_strip_without_text_is_blank(engine: Engine, size: tuple[int, int]) -> None:
+    result = read(engine, Image.new("RGB", size, "white"))
+    assert (result.width, result.height) == size
+    assert result.flags == ("blank",)
+
+
+def test_every_line_of_a_very_long_screenshot_is_read_once(engine: Engine) -> None:
+    lines = [f"Message number {n} of this chat" for n in range(75)]
+    result = read(engine, draw_page(lines, width=800, font_size=30))
+    check_shape(result)
+    assert result.height > 3600
+    assert result.text.splitlines() == lines
 
 
 def test_a_failing_model_is_an_engine_failure(
@@ -177,7 +186,7 @@ def test_a_failing_model_is_an_engine_failure(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(engine, "_reader", fail)
+    monkeypatch.setattr(engine, "_recogniser", fail)
     with pytest.raises(EngineFailed) as caught:
         read(engine, draw_page(["text"], width=300))
     assert "memory" not in caught.value.detail

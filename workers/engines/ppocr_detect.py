@@ -21,6 +21,9 @@ LEAST_SIDE = 736
 TILED_RATIO = 2.5
 #: Pieces share this much of their length, in pixels of what the detector sees.
 TILE_OVERLAP = 128
+#: What two pieces see of one line may differ by so many pixels. Without this allowance a line in
+#: the middle of what they share would be found twice, or not at all.
+TILE_SLACK = 4
 #: Sides are filled up to a multiple of this, because OpenVINO keeps memory for each shape.
 SIDE_STEP = 128
 
@@ -53,7 +56,7 @@ class Detector:
         length = max(height, width)
         if length <= DETECT_SIDE:
             return self._tile(pixels)
-        parts = []
+        parts: list[Quads] = []
         step = DETECT_SIDE - TILE_OVERLAP
         starts = list(range(0, max(1, length - TILE_OVERLAP), step))
         for start in starts:
@@ -64,11 +67,11 @@ class Detector:
                 continue
             middles = quads[:, :, along].mean(axis=1)
             # What lies in two tiles belongs to the one in which it is farther from the edge.
-            low = 0 if start == 0 else TILE_OVERLAP / 2
-            high = length if end == length else DETECT_SIDE - TILE_OVERLAP / 2
+            low = 0 if start == 0 else TILE_OVERLAP / 2 - TILE_SLACK
+            high = length if end == length else DETECT_SIDE - TILE_OVERLAP / 2 + TILE_SLACK
             quads = quads[(middles >= low) & (middles < high)]
             quads[:, :, along] += start
-            parts.append(quads)
+            parts.append(_unseen(quads, parts[-1]) if parts else quads)
         return np.concatenate(parts) if parts else np.zeros((0, 4, 2), np.float32)
 
     def _tile(self, pixels: _Pixels) -> Quads:
@@ -86,6 +89,14 @@ def _scale(short: int, long: int) -> float:
         return min(1.0, DETECT_SIDE / TILED_RATIO / short)
     largest = min(DETECT_SIDE / long, math.sqrt(DETECT_PIXELS / (short * long)))
     return min(largest, max(1.0, LEAST_SIDE / short))
+
+
+def _unseen(quads: Quads, seen: Quads) -> Quads:
+    """The quads whose middle lies in none of those seen before."""
+    middles = quads.mean(axis=1)[:, np.newaxis]
+    inside = (seen.min(axis=1) <= middles) & (middles <= seen.max(axis=1))
+    unseen: Quads = quads[~inside.all(axis=2).any(axis=1)]
+    return unseen
 
 
 def _clip(quads: Quads, width: int, height: int) -> Quads:
