@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.common import console, figures_table, parser, write_report
+from benchmarks.common import console, errors, figures_table, parser, write_report
 from benchmarks.corpus import Entry, read_manifest
 from benchmarks.readers import OURS, PEERS, Reading, read_all
 from benchmarks.scores import Scores, mean, normalise, score
@@ -117,7 +116,7 @@ def main() -> None:
             threads=chosen.threads,
             cache=chosen.cache,
         )
-        progress = track(read, name, len(entries), console=Console(stderr=True))
+        progress = track(read, name, len(entries), console=errors)
         readings[name] = {entry.name: reading for entry, reading in progress}
     results = scored(entries, readings)
     table, figures = table_of(entries, readings, results)

@@ -21,6 +21,8 @@ from tests.servers import free_ports, stop, valkey_command, wait_for_valkey
 
 # Wide enough for the tables where the output is a file.
 console = Console(width=None if os.isatty(1) else 150)
+#: For what is no result: progress and complaints.
+errors = Console(stderr=True)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -117,6 +117,12 @@ def make_reader(name: str, threads: int) -> Reader:
     return OurEngine(name, threads)
 
 
+def pool_of(processes: int, start: Callable[..., None], *arguments: object) -> ProcessPoolExecutor:
+    """Processes, each of which `start`s with the arguments before it gets any work."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, context, initializer=start, initargs=arguments)
+
+
 def read_all(
     name: str, entries: Sequence[Entry], *, processes: int, threads: int, cache: Path | None
 ) -> Iterator[tuple[Entry, Reading]]:
@@ -126,12 +132,7 @@ def read_all(
     """
     kept = {entry.name: _kept(cache, name, entry) for entry in entries if name in PEERS}
     unread = [entry for entry in entries if not kept.get(entry.name)]
-    with ProcessPoolExecutor(
-        max_workers=processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(name, threads),
-    ) as pool:
+    with pool_of(processes, _start, name, threads) as pool:
         read = pool.map(_read, unread) if unread else iter(())
         for entry in entries:
             reading = kept.get(entry.name)

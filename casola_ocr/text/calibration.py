@@ -4,7 +4,7 @@ An engine's own figure is no probability: PP-OCRv6 is 0.8 sure of words of which
 tables in ``calibration.json`` were fitted by ``benchmarks/calibration.py`` on pages with known text
 (isotonic regression: Zadrozny & Elkan, "Transforming classifier scores into accurate multiclass
 probability estimates", 2002) and hold for the engine whose name they carry; an engine without a
-table stays uncalibrated.
+table stays uncalibrated. How a table is fitted: see `casola_ocr.text.reliability`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from importlib import resources
 from casola_ocr.model import Line
 from casola_ocr.text.confidence import page_confidence
 
-_DIGITS = 4
+#: Of every confidence.
+DIGITS = 4
 
 #: Raw confidence and chance of being right, both rising.
 Table = Sequence[tuple[float, float]]
@@ -34,18 +35,21 @@ def _tables() -> dict[str, Table]:
 
 
 def calibrate(engine: str, confidence: float) -> float:
-    """The chance that a word is right of which the engine is this sure, from the nearest rows."""
+    """The chance that a word is right of which the engine is this sure."""
     table = _tables().get(engine)
-    if not table:
-        return round(confidence, _DIGITS)
+    return chance(table, confidence) if table else round(confidence, DIGITS)
+
+
+def chance(table: Table, confidence: float) -> float:
+    """What a table makes of a raw confidence: its nearest rows, and a straight line between."""
     at = bisect_right(table, (confidence, 1.0))
     if at == 0:
         return table[0][1]
     if at == len(table):
         return table[-1][1]
-    (low, chance), (high, next_chance) = table[at - 1], table[at]
+    (low, low_chance), (high, high_chance) = table[at - 1], table[at]
     part = (confidence - low) / (high - low) if high > low else 0.0
-    return round(chance + part * (next_chance - chance), _DIGITS)
+    return round(low_chance + part * (high_chance - low_chance), DIGITS)
 
 
 def calibrated(lines: Sequence[Line], engine: str) -> list[Line]:
