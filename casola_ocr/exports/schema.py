@@ -42,8 +42,6 @@ def result_schema() -> dict[str, Any]:
         "language": _TEXT,
         "file_name": _TEXT,
         "media_type": {"type": ["string", "null"]},
-        "pages_selected": {"type": ["string", "null"]},
-        "text_layer": _TEXT,
         "batch_id": {"type": ["string", "null"]},
         "batch_position": {"type": ["integer", "null"]},
         "lane": {"enum": [lane.value for lane in Lane]},
