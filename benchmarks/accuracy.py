@@ -1,109 +1,156 @@
-"""Measure an engine on a corpus: seconds a page, character error rate and words found, by kind.
+"""How well our engines and others read a corpus of documents with known text.
 
-python -m benchmarks.accuracy --corpus ../shared/corpus --limit 3 --kind receipt --kind form
+    python -m benchmarks.accuracy CORPUS [--kind receipt] [--limit 2] [--engine auto]
+        [--processes 1] [--threads 2] [--cache DIR] [--report FILE]
+
+Who reads: see benchmarks/readers.py. What the scores mean: see benchmarks/scores.py. A figure of a
+group is the mean over its files; a page that fails counts as an empty text and is named below the
+table; files without a truth are read and counted, not scored.
+
+`oracle` is, for each file, the one of `rapidocr` and `tesseract-told` with the lower CER, and that
+one's WER, F1 and order: what a user who knew the language and the better program would get.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
-import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
-from PIL import Image, ImageOps, ImageSequence
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
-from workers.engines import make_engine
+from benchmarks.common import console, figures_table, parser, write_report
+from benchmarks.corpus import Entry, read_manifest
+from benchmarks.readers import OURS, PEERS, Reading, read_all
+from benchmarks.scores import Scores, mean, normalise, score
 
-_UNSPACED = ("ja", "ko", "zh")
+ORACLE = "oracle"
 
-
-def normalise(text: str, language: str, case_insensitive: bool) -> str:
-    """Bring text to what the corpus compares: see its README."""
-    text = unicodedata.normalize("NFC", text)
-    text = " ".join(re.sub(r"[-\u00ad]\s*\n\s*", "", text).split())
-    if language in _UNSPACED:
-        text = text.replace(" ", "")
-    return text.casefold() if case_insensitive else text
+#: By reader and file name.
+Readings = Mapping[str, Mapping[str, Reading]]
+Scored = dict[str, dict[str, Scores]]
 
 
-def distance(one: str, other: str) -> int:
-    """Levenshtein's distance, a row of bits at a time (Myers 1999, Hyyrö 2003)."""
-    if not one:
-        return len(other)
-    places: dict[str, int] = defaultdict(int)
-    for index, character in enumerate(one):
-        places[character] |= 1 << index
-    mask, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
-    plus, minus, score = mask, 0, len(one)
-    for character in other:
-        equal = places.get(character, 0)
-        zero = (((equal & plus) + plus) ^ plus) | equal | minus
-        up, down = minus | (~(zero | plus) & mask), plus & zero
-        score += bool(up & last) - bool(down & last)
-        up, down = ((up << 1) | 1) & mask, (down << 1) & mask
-        plus, minus = down | (~(zero | up) & mask), up & zero
-    return score
+def scores_of(entry: Entry, text: str) -> Scores:
+    assert entry.truth is not None
+    how = {"language": entry.language, "case_insensitive": entry.case_insensitive}
+    return score(normalise(entry.truth, **how), normalise(text, **how))
 
 
-def character_errors(truth: str, text: str) -> float:
-    """Edits for each character of the truth."""
-    return distance(truth, text) / max(len(truth), 1)
+def scored(entries: Sequence[Entry], readings: Readings) -> Scored:
+    """The scores of each reader and file with a truth, and the oracle's where both peers read."""
+    made: Scored = {
+        name: {e.name: scores_of(e, texts[e.name].text) for e in entries if e.truth is not None}
+        for name, texts in readings.items()
+    }
+    if all(name in made for name in PEERS):
+        made[ORACLE] = {
+            file: min((made[name][file] for name in PEERS), key=lambda scores: scores.cer)
+            for file in made[PEERS[0]]
+        }
+    return made
 
 
-def words_f1(truth: str, text: str) -> float:
-    """How far the words agree, wherever on the page they stand."""
-    wanted, found = Counter(truth.split()), Counter(text.split())
-    return 2 * (wanted & found).total() / max(wanted.total() + found.total(), 1)
+def groups(entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    """The files of each kind, of each language, and all."""
+    for title, key in (("kind", "kind"), ("language", "language")):
+        values = Counter(getattr(entry, key) for entry in entries)
+        for value in values:
+            yield f"{title} {value}", [e for e in entries if getattr(e, key) == value]
+    yield "all", list(entries)
+
+
+def seconds_a_page(readings: Sequence[Reading]) -> float:
+    return sum(r.seconds for r in readings) / max(1, sum(len(r.texts) for r in readings))
+
+
+def table_of(
+    entries: Sequence[Entry], readings: Readings, results: Scored
+) -> tuple[Table, dict[str, dict[str, dict[str, float | None]]]]:
+    """The table, and the same figures by group and reader."""
+    pages = {e.name: len(next(iter(readings.values()))[e.name].texts) for e in entries}
+    table = figures_table(
+        "Mean over files",
+        ("group", "files", "pages", "read by", "CER", "WER", "F1", "order", "s/page"),
+    )
+    table.columns[3].justify = "left"
+    figures: dict[str, dict[str, dict[str, float | None]]] = defaultdict(dict)
+    for group, members in groups(entries):
+        files = [entry.name for entry in members]
+        known = [entry.name for entry in members if entry.truth is not None]
+        label = (group, f"{len(known)}/{len(files)}", str(sum(pages[file] for file in files)))
+        for name, by_file in results.items():
+            means = mean([by_file[file] for file in known]) if known else None
+            read = readings.get(name)
+            seconds = seconds_a_page([read[file] for file in files]) if read else None
+            figures[group][name] = {**(asdict(means) if means else {}), "seconds": seconds}
+            cells = [f"{value:.3f}" for value in asdict(means).values()] if means else ["–"] * 4
+            table.add_row(*label, name, *cells, "–" if seconds is None else f"{seconds:.2f}")
+            label = ("", "", "")
+        table.add_section()
+    return table, figures
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
-    parser.add_argument("--engine", default="pp-ocrv6")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=0, help="files of each kind; 0: all")
-    parser.add_argument("--kind", action="append", help="only this kind; may be repeated")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("corpus", type=Path)
+    arguments.add_argument("--kind", action="append", default=[], help="may be repeated")
+    arguments.add_argument("--limit", type=int, default=0, help="files of each kind; 0: all")
+    arguments.add_argument(
+        "--engine", action="append", choices=[*OURS, *PEERS], help="may be repeated; default: all"
+    )
+    arguments.add_argument("--processes", type=int, default=1)
+    arguments.add_argument("--threads", type=int, default=2, help="of each process")
+    arguments.add_argument("--cache", type=Path, help="folder that keeps what was read")
+    chosen = arguments.parse_args()
 
-    by_kind: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in (arguments.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
-        entry = json.loads(row)
-        wanted = not arguments.kind or entry["kind"] in arguments.kind
-        if wanted and entry["text"] and not entry["file"].endswith(".pdf"):
-            by_kind[entry["kind"]].append(entry)
-
-    engine = make_engine(arguments.engine, arguments.threads)
-    print(f"{engine.version}, {arguments.threads} thread(s); {arguments.corpus.name}")
-    print(f"{'kind':<14}{'pages':>6}{'s/page':>8}{'CER':>8}{'words F1':>10}")
-    for kind, entries in by_kind.items():
-        seconds: list[float] = []
-        errors: list[float] = []
-        words: list[float] = []
-        for entry in entries[: arguments.limit or None]:
-            texts = []
-            with Image.open(arguments.corpus / entry["file"]) as picture:
-                for number, frame in enumerate(ImageSequence.Iterator(picture), start=1):
-                    image = ImageOps.exif_transpose(frame).convert("RGB")
-                    language = entry["language"]
-                    result = engine.read(image, page=number, attempt=1, language=language)
-                    seconds.append(result.seconds)
-                    texts.append(result.text)
-            truth = (arguments.corpus / entry["text"]).read_text(encoding="utf-8")
-            alike = (entry["language"], bool(entry.get("case_insensitive")))
-            truth, text = normalise(truth, *alike), normalise("\n".join(texts), *alike)
-            errors.append(character_errors(truth, text))
-            if entry["language"] not in _UNSPACED:
-                words.append(words_f1(truth, text))
-        f1 = f"{fmean(words):.3f}" if words else "-"
-        print(
-            f"{kind:<14}{len(seconds):>6}{fmean(seconds):>8.2f}{fmean(errors):>8.3f}{f1:>10}",
-            flush=True,
+    entries = read_manifest(chosen.corpus, kinds=chosen.kind, limit=chosen.limit)
+    readings: dict[str, dict[str, Reading]] = {}
+    for name in chosen.engine or (*OURS, *PEERS):
+        read = read_all(
+            name,
+            entries,
+            processes=chosen.processes,
+            threads=chosen.threads,
+            cache=chosen.cache,
         )
+        progress = track(read, name, len(entries), console=Console(stderr=True))
+        readings[name] = {entry.name: reading for entry, reading in progress}
+    results = scored(entries, readings)
+    table, figures = table_of(entries, readings, results)
+    console.print(table)
+    failures = {
+        name: [failure for reading in read.values() for failure in reading.failures]
+        for name, read in readings.items()
+    }
+    for name, failed in failures.items():
+        for failure in failed:
+            console.print(f"{name} failed: {failure}", markup=False)
+    versions = {name: next(iter(read.values())).version for name, read in readings.items()}
+    for name, version in versions.items():
+        console.print(f"{name}: {version}")
+    console.print(f"{chosen.processes} process(es); what stood in the cache was not read again")
+    write_report(
+        chosen.report,
+        {
+            "processes": chosen.processes,
+            "threads": chosen.threads,
+            "versions": versions,
+            "groups": figures,
+            "files": {
+                entry.name: {
+                    name: asdict(by_file[entry.name])
+                    for name, by_file in results.items()
+                    if entry.name in by_file
+                }
+                for entry in entries
+            },
+            "failures": failures,
+        },
+    )
 
 
 if __name__ == "__main__":

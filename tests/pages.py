@@ -12,6 +12,8 @@ from typing import Any
 import pillow_heif
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from benchmarks.scores import error_rate
+
 _FONT_FOLDERS = (
     Path("/usr/share/fonts/truetype/dejavu"),
     Path("/usr/share/fonts/dejavu"),
@@ -94,19 +96,4 @@ def broken_second_frame(frames: Sequence[Image.Image] = ()) -> bytes:
 
 def cer(truth: str, text: str) -> float:
     """Character error rate: edits per character of `truth`, white space collapsed."""
-    expected, found = " ".join(truth.split()), " ".join(text.split())
-    if not expected:
-        return float(bool(found))
-    previous = list(range(len(found) + 1))
-    for row, char in enumerate(expected, 1):
-        current = [row]
-        for column, other in enumerate(found, 1):
-            current.append(
-                min(
-                    previous[column] + 1,
-                    current[-1] + 1,
-                    previous[column - 1] + (char != other),
-                )
-            )
-        previous = current
-    return previous[-1] / len(expected)
+    return error_rate(" ".join(truth.split()), " ".join(text.split()))

@@ -12,7 +12,8 @@ rates: Recognizer Output Voting Error Reduction (ROVER)", 1997, with two voters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate
@@ -51,23 +52,20 @@ def fuse(first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
     Boxes and confidences of both are in the same pixels and on the same scale (0..1). Where both
     read the same word its confidence is the chance that not both are wrong.
     """
-    trust = _trust(first), _trust(second)
-    owners: dict[int, list[tuple[int, Word]]] = {}
+    lead = _trust(second) - _trust(first)
+    places = _Places(first)
+    owned: dict[int, list[_Piece]] = {}
     lone: list[Line] = []
-    for index, line in enumerate(second):
-        left: list[Word] = []
-        for word in line.words:
-            owner = _owner(first, word.box or line.box)
-            if owner is None:
-                left.append(word)
-            else:
-                owners.setdefault(owner, []).append((index, word))
-        if left:
-            lone.extend(_lone(line, left, trust[1]))
-    fused = []
-    for number, line in enumerate(first):
-        words = _in_order([word for _, word in sorted(owners.get(number, ()), key=_index)])
-        fused.append(_fuse_line(line, words, trust[1] - trust[0]))
+    for line in second:
+        left: list[_Piece] = []
+        for piece in _pieces(line):
+            owner = places.owner(piece.box or line.box)
+            (left if owner is None else owned.setdefault(owner, [])).append(piece)
+        if _is_text(left):
+            lone.append(_line_of(left, _around(left, line.box)))
+    fused = [
+        _fuse_line(line, _in_order(owned.get(index, [])), lead) for index, line in enumerate(first)
+    ]
     return [*fused, *lone]
 
 
@@ -91,67 +89,64 @@ def _odds(chance: float) -> float:
     return math.log(chance / (1 - chance))
 
 
-def _index(item: tuple[int, Word]) -> int:
-    return item[0]
+class _Places:
+    """Where the lines of a reading are."""
+
+    def __init__(self, lines: Sequence[Line]):
+        self._boxes = sorted((line.box[1], index, line.box) for index, line in enumerate(lines))
+        self._tops = [top for top, _, _ in self._boxes]
+        self._tallest = max((box[3] - box[1] for _, _, box in self._boxes), default=0)
+
+    def owner(self, box: _Box) -> int | None:
+        """The line on which a word lies: the one that it covers most."""
+        best, best_share = None, 0.0
+        area = max(1, (box[2] - box[0]) * (box[3] - box[1]))
+        begin = bisect_left(self._tops, box[1] - self._tallest)
+        end = bisect_right(self._tops, box[3])
+        for _, index, other in self._boxes[begin:end]:
+            across = min(other[2], box[2]) - max(other[0], box[0])
+            down = min(other[3], box[3]) - max(other[1], box[1])
+            if across > 0 and down >= _ON_LINE * min(box[3] - box[1], other[3] - other[1]):
+                share = across * down / area
+                if share > best_share:
+                    best, best_share = index, share
+        return best if best_share >= _ON_LINE else None
 
 
-def _in_order(words: Sequence[Word]) -> list[Word]:
+def _in_order(pieces: Sequence[_Piece]) -> Sequence[_Piece]:
     """As they are read: what lies on one line may have been several to the second engine.
 
     Those of scripts from right to left come in their order already.
     """
-    if is_right_to_left(" ".join(word.text for word in words)):
-        return list(words)
-    return sorted(words, key=lambda word: word.box[0] if word.box else 0)
+    if is_right_to_left(" ".join(piece.text for piece in pieces)):
+        return pieces
+    return sorted(pieces, key=lambda piece: piece.box[0] if piece.box else 0)
 
 
-def _owner(lines: Sequence[Line], box: _Box) -> int | None:
-    """The line on which a word lies: the one that it covers most."""
-    best, best_share = None, 0.0
-    area = max(1, (box[2] - box[0]) * (box[3] - box[1]))
-    for index, line in enumerate(lines):
-        across = min(line.box[2], box[2]) - max(line.box[0], box[0])
-        down = min(line.box[3], box[3]) - max(line.box[1], box[1])
-        if across > 0 and down >= _ON_LINE * min(box[3] - box[1], line.box[3] - line.box[1]):
-            share = across * down / area
-            if share > best_share:
-                best, best_share = index, share
-    return best if best_share >= _ON_LINE else None
+def _is_text(pieces: Sequence[_Piece]) -> bool:
+    """Whether what only the second engine saw is text."""
+    text = _joined(pieces)
+    letters = sum(map(str.isalnum, text))
+    return letters >= 2 and 2 * letters >= len(text) and _mean(pieces) >= _LONE_CONFIDENCE
 
 
-def _lone(line: Line, words: Sequence[Word], trust: float) -> Iterable[Line]:
-    """What only the second engine saw, if it is text."""
-    letters = sum(character.isalnum() for word in words for character in word.text)
-    weights = sum(len(word.text) for word in words)
-    sure = sum((word.confidence or 0) * len(word.text) for word in words) / max(1, weights)
-    if sure < _LONE_CONFIDENCE or letters < 2 or 2 * letters < weights:
-        return
-    pieces = [_piece(word) for word in words]
-    yield _line_of(pieces, line.box if len(words) == len(line.words) else _around(words, line.box))
-
-
-def _around(words: Sequence[Word], default: _Box) -> _Box:
-    boxes = [word.box for word in words if word.box]
+def _around(pieces: Sequence[_Piece], default: _Box) -> _Box:
+    boxes = [piece.box for piece in pieces if piece.box]
     if not boxes:
         return default
-    return (
-        min(box[0] for box in boxes),
-        min(box[1] for box in boxes),
-        max(box[2] for box in boxes),
-        max(box[3] for box in boxes),
-    )
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def _fuse_line(line: Line, others: Sequence[Word], lead: float) -> Line:
-    mine = _squeeze(line.text)
-    theirs = "".join(_squeeze(word.text) for word in others)
+def _fuse_line(line: Line, others: Sequence[_Piece], lead: float) -> Line:
+    mine, theirs = _squeeze(line.text), _joined(others)
     if not theirs or not line.words:
         return line
     matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
     if matcher.ratio() < _ALIKE:
-        other = _line_of([_piece(word) for word in others], line.box)
+        other = _line_of(others, line.box)
         return other if _weight(other) > _weight(line) else line
-    return _line_of(_vote(line, others, mine, matcher, lead), line.box)
+    return _line_of(_vote(_pieces(line), others, matcher, lead), line.box)
 
 
 def _weight(line: Line) -> float:
@@ -165,26 +160,26 @@ def _squeeze(text: str) -> str:
 
 
 def _vote(
-    line: Line, others: Sequence[Word], mine: str, matcher: SequenceMatcher[str], lead: float
+    ours: Sequence[_Piece], theirs: Sequence[_Piece], matcher: SequenceMatcher[str], lead: float
 ) -> list[_Piece]:
     """Choose between the readings, stretch by stretch.
 
     A stretch ends where a word ends in both readings, so that no word is ever cut.
     """
-    ours, theirs = _pieces(line), [_piece(word) for word in others]
     our_ends = _ends(ours)
-    their_ends = [_place(matcher, end) for end in _ends(theirs)]
-    common = sorted({0, len(mine)} | (set(our_ends) & set(their_ends)))
+    # How many of their words end at a place of ours: several, where they have words that we lack.
+    stops: dict[int, list[int]] = {}
+    for count, end in enumerate(_ends(theirs), start=1):
+        stops.setdefault(_place(matcher, end), []).append(count)
+    stops.setdefault(our_ends[-1], []).append(len(theirs))
     chosen: list[_Piece] = []
     at = beside = 0
-    for end in common[1:]:
-        own = [p for p, e in zip(ours[at:], our_ends[at:], strict=True) if e <= end]
-        other = [p for p, e in zip(theirs[beside:], their_ends[beside:], strict=True) if e <= end]
-        if end == len(mine):
-            other = theirs[beside:]
-        at += len(own)
-        beside += len(other)
-        chosen.extend(_choose(own, other, lead))
+    for count, end in enumerate([0, *our_ends]):
+        if end in stops:
+            both, more = stops[end][0], stops[end][-1]
+            chosen.extend(_choose(ours[at:count], theirs[beside:both], lead))
+            chosen.extend(_choose((), theirs[both:more], lead))
+            at, beside = count, more
     return chosen
 
 
@@ -212,14 +207,17 @@ def _joined(pieces: Sequence[_Piece]) -> str:
 
 def _pieces(line: Line) -> list[_Piece]:
     return [
-        _piece(word, spaced=line.text[word.start - 1 : word.start].isspace()) for word in line.words
+        _Piece(
+            text=word.text,
+            # A word that has none of its own is as sure as its line.
+            confidence=(line.confidence or 0.0) if word.confidence is None else word.confidence,
+            box=word.box,
+            # What begins a line may come to stand behind another word.
+            spaced=word.start == 0 or line.text[word.start - 1].isspace(),
+            raw=word.confidence_raw,
+        )
+        for word in line.words
     ]
-
-
-def _piece(word: Word, *, spaced: bool = True) -> _Piece:
-    return _Piece(
-        _squeeze(word.text), word.confidence or 0.0, word.box, spaced, word.confidence_raw
-    )
 
 
 def _ends(pieces: Sequence[_Piece]) -> list[int]:
@@ -252,6 +250,4 @@ def _line_of(pieces: Sequence[_Piece], box: _Box) -> Line:
             )
         )
         text += piece.text
-    weights = sum(len(piece.text) for piece in pieces)
-    sure = sum(piece.confidence * len(piece.text) for piece in pieces) / max(1, weights)
-    return Line(text=text, confidence=round(sure, 4), box=box, words=tuple(words))
+    return Line(text=text, confidence=round(_mean(pieces), 4), box=box, words=tuple(words))

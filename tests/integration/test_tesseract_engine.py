@@ -164,6 +164,20 @@ def test_chinese_has_no_spaces_that_are_not_on_the_page(engine: TesseractEngine)
     assert [word.start for word in line.words] == [0, 2, 3, 5, 12]
 
 
+def test_a_line_that_the_plain_text_has_otherwise_keeps_its_words(engine: TesseractEngine) -> None:
+    from workers.engines.tesseract import _lines
+
+    # The second word was not recognised: the table says -1, and the text has it all the same.
+    rows = [
+        "5\t1\t1\t1\t1\t1\t10\t10\t90\t40\t96.0\tTotal",
+        "5\t1\t1\t1\t1\t2\t110\t10\t20\t40\t-1\t|",
+        "5\t1\t1\t1\t1\t3\t140\t10\t90\t40\t95.0\t12.50",
+        "Total | 12.50",
+    ]
+    (line,) = _lines("\n".join(["level", *rows]), (1000, 100), 1.0)
+    assert line.text == "Total 12.50"
+
+
 class Stopped(Exception):
     """What a worker raises in its main thread."""
 

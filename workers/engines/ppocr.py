@@ -21,6 +21,7 @@ from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.model import Line, PageResult
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
+from workers.engines.contrast import stretch
 from workers.engines.orientation import Sample, rotation_of, skew_of
 from workers.engines.ppocr_detect import Detector, Quads
 from workers.engines.ppocr_words import Box, Token, clip, make_words, share, token_confidences
@@ -132,6 +133,7 @@ class PPOcrEngine:
         if min(image.size) < SMALLEST_SIDE:
             return Reading([], upright)
         try:
+            image = stretch(image.convert("RGB"))
             pixels = _pixels(image)
             quads = self._detector.find(pixels)
             rotation = rotation_of(quads, lambda few: self._sample(pixels, few))
@@ -238,7 +240,7 @@ def _give_memory_back() -> None:
 
 
 def _pixels(image: Image.Image) -> _Pixels:
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
 def _fill(crop: _Pixels) -> _Pixels:

@@ -282,8 +282,9 @@ def _lines(told: str, size: tuple[int, int], scale: float) -> list[Line]:
 
 def _joined(found: Sequence[Word], spaced: Mapping[str, Sequence[str]]) -> Sequence[Word]:
     """The words of a line, those joined that the text writes as one."""
-    tokens = spaced.get("".join(word.text for word in found), ())
-    if len(tokens) >= len(found):
+    tokens = spaced.get("".join(word.text for word in found))
+    # The text also has what was not recognised; such a line is not found in it.
+    if tokens is None or len(tokens) >= len(found):
         return found
     ends = set(accumulate(len(token) for token in tokens))
     joined: list[Word] = []
