@@ -41,8 +41,13 @@ FORMATS = {
             write=hocr.write,
         ),
         Format(name="alto", suffix=".alto.xml", media_type="application/xml", write=alto.write),
+        # Not only .pdf: that may be the name of the document itself.
         Format(
-            name="pdf", suffix=".pdf", media_type="application/pdf", write=pdf.write, packed=True
+            name="pdf",
+            suffix=".ocr.pdf",
+            media_type="application/pdf",
+            write=pdf.write,
+            packed=True,
         ),
     )
 }

@@ -14,8 +14,8 @@ from casola_ocr.documents import HEAD_BYTES, sniff
 from casola_ocr.errors import CasolaError
 from casola_ocr.exports import FORMATS
 
-#: Not only ``.pdf``: beside its source that could be the source, or be taken for one next time.
-OWN_PDF = ".ocr.pdf"
+#: How our own PDFs end, which are no documents to be read.
+OWN_PDF = FORMATS["pdf"].suffix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +92,9 @@ def plan(found: Sequence[Found], formats: Sequence[str], out: Path | None) -> li
         taken[place, name.casefold()] += 1
         if (count := taken[place, name.casefold()]) > 1:
             name = f"{name}-{count}"
-        outputs = tuple((format, place / f"{name}{_suffix(format)}") for format in formats)
+        outputs = tuple((format, place / f"{name}{FORMATS[format].suffix}") for format in formats)
         made.append(Source(path=file.path, outputs=outputs))
     return made
-
-
-def _suffix(format: str) -> str:
-    return OWN_PDF if format == "pdf" else FORMATS[format].suffix
 
 
 def _matching(pattern: str, out: Path | None) -> Iterator[Found]:

@@ -45,7 +45,7 @@ def export(world: World, request_id: str, query: str) -> Any:
      ("json", "application/json", "scan.json"),
      ("hocr", "text/vnd.hocr+html; charset=utf-8", "scan.hocr"),
      ("alto", "application/xml", "scan.alto.xml"),
-     ("pdf", "application/pdf", "scan.pdf")],
+     ("pdf", "application/pdf", "scan.ocr.pdf")],
 )  # fmt: skip
 def test_each_format_has_its_type_and_a_name_made_from_the_original(
     name: str, media_type: str, file_name: str
@@ -177,7 +177,7 @@ def test_a_batch_of_pdfs_tells_of_a_picture_that_is_gone() -> None:
     batch_id, ids = ended_batch(world, ["a.png", "b.png"])
     world.store.put(keys.source("local", ids[0]), PICTURE)
     with opened(world.client.get(f"/api/v1/batches/{batch_id}/export?of=pdf")) as found:
-        assert found.namelist() == ["a.pdf", "errors.json"]
+        assert found.namelist() == ["a.ocr.pdf", "errors.json"]
         assert json.loads(found.read("errors.json"))[0]["error"]["code"] == "picture_missing"
 
 
