@@ -84,7 +84,12 @@ class AutoEngine:
         used: tuple[PPOcrEngine | TesseractEngine, ...] = (self._first,)
         if plan.languages:
             turned = upright if plan.rotation is None else Upright(image.size, plan.rotation)
-            second = self._second_reading(turned.level(image), plan)
+            level = turned.level(image)
+            second = self._second_reading(level, plan)
+            asked_for = plan.reason == flags.AUTO_LANGUAGE
+            if asked_for and (missed := self._second.missed_turn(level, second)):
+                turned = Upright(image.size, (turned.rotation + missed) % 360)
+                second = self._second_reading(turned.level(image), plan)
             if second and turned == upright and lines:
                 lines, used = self._fused(lines, second), (self._first, self._second)
             elif second:
