@@ -29,7 +29,7 @@ from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.work import Reader, Work
 from workers.drain import StoppableEngine, ThreadedPulse
-from workers.engines import make_engine
+from workers.engines import make_engines
 from workers.engines.base import Engine, ThreadedEngine
 from workers.engines.golden import prove
 from workers.pulse import Deadline, ForkedPulse
@@ -107,7 +107,7 @@ class ForkedWorker:
         owner = Owner(spec.name)
         bury_dead(owner, service)
         self._pulse = ForkedPulse(service, owner.name, spec.deadline, spec.pools)
-        proven = {name: _proven(name, spec.settings) for name in spec.engines}
+        proven = _proven(spec)
         engines = {name: TimedEngine(engine) for name, engine in proven.items()}
         self._work = _work(service, owner.name, self._pulse, engines)
         self._pulse.start(_capabilities(proven))
@@ -129,7 +129,7 @@ class ThreadedWorker:
         service = Service.open(spec.settings, CeleryPublisher(spec.app))
         owner = Owner(spec.name).name
         self._pulse = pulse = ThreadedPulse(service, owner, spec.deadline, spec.pools)
-        proven = {name: _proven(name, spec.settings) for name in spec.engines}
+        proven = _proven(spec)
         engines = {
             name: StoppableEngine(cast(ThreadedEngine, engine), pulse)
             for name, engine in proven.items()
@@ -183,11 +183,12 @@ def bury_dead(owner: Owner, service: Service) -> None:
                 )
 
 
-def _proven(name: str, settings: Settings) -> Engine:
-    engine = make_engine(name, settings.cpu_threads)
-    seconds = prove(engine)
-    log.info("the engine reads", action="engine_ready", engine=name, seconds=round(seconds, 3))
-    return engine
+def _proven(spec: WorkerSpec) -> dict[str, Engine]:
+    engines = make_engines(spec.engines or (), spec.settings.cpu_threads)
+    for name, engine in engines.items():
+        seconds = prove(engine)
+        log.info("the engine reads", action="engine_ready", engine=name, seconds=round(seconds, 3))
+    return engines
 
 
 def _work(

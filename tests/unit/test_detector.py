@@ -88,7 +88,7 @@ def test_every_line_is_found_once_and_where_it_is(width: int, height: int, pitch
     for shown in detect.shapes:
         assert max(shown) <= DETECT_SIDE
         assert shown[0] % SIDE_STEP == shown[1] % SIDE_STEP == 0
-        assert shown[0] * shown[1] <= 1.2 * DETECT_PIXELS
+        assert shown[0] * shown[1] <= 1.4 * DETECT_PIXELS, "filled up, too"
 
 
 def test_a_wide_strip_is_looked_at_from_left_to_right() -> None:
@@ -105,7 +105,7 @@ def test_small_pages_are_enlarged_and_large_ones_made_smaller() -> None:
     detect = BarDetector()
     Detector(detect).find(draw(3000, 4000))
     ((width, height),) = detect.shapes
-    assert width * height == pytest.approx(DETECT_PIXELS, rel=0.15)
+    assert 0.9 * DETECT_PIXELS <= width * height <= 1.4 * DETECT_PIXELS, "filled up"
 
 
 def test_letters_of_a_strip_are_not_made_much_smaller() -> None:
@@ -136,7 +136,8 @@ def test_what_was_found_in_the_filling_is_no_line_and_no_box_leaves_the_page() -
 
     found = Detector(detect).find(draw(1010, 990))
     (box,) = boxes(found)
-    assert box[2:] == pytest.approx([1010, 990], abs=0.01)
+    assert box[2:] == pytest.approx([1010, 990], abs=1)
+    assert max(box) <= 1010
 
 
 @pytest.mark.parametrize("size", [(5, 5), (5, 3000), (1000, 1400), (3000, 5)])

@@ -5,7 +5,7 @@ Engines are named here by import path, so that a worker imports only the one tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from shutil import which
@@ -22,6 +22,8 @@ class EngineEntry(NamedTuple):
     name: str
     needs: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    #: Engines that it is made of, given to it instead of the threads.
+    parts: tuple[str, ...] = ()
     #: ``prefork``: an `Engine` in each child. ``threads``: one `ThreadedEngine` for all threads.
     pool: Literal["prefork", "threads"] = "prefork"
 
@@ -32,9 +34,7 @@ CPU_ENGINES: dict[str, EngineEntry] = {
     "tesseract": EngineEntry(
         "workers.engines.tesseract", "TesseractEngine", programs=("tesseract",)
     ),
-    "auto": EngineEntry(
-        "workers.engines.auto", "AutoEngine", ("rapidocr", "onnxruntime"), ("tesseract",)
-    ),
+    "auto": EngineEntry("workers.engines.auto", "AutoEngine", parts=("pp-ocrv6", "tesseract")),
 }
 
 
@@ -61,17 +61,36 @@ def make_engine(name: str, threads: int) -> Engine:
     Raises:
         ConfigurationError: there is no such engine, or it is not fully installed.
     """
-    entry = CPU_ENGINES.get(name)
-    if entry is None:
-        known = ", ".join(sorted(CPU_ENGINES))
-        raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
-    if missing := _missing(entry):
-        raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
-    engine: Engine = getattr(import_module(entry.module), entry.name)(threads)
-    return engine
+    return make_engines([name], threads)[name]
+
+
+def make_engines(names: Sequence[str], threads: int) -> dict[str, Engine]:
+    """Make the engines of one process; one that is a part of another is loaded once.
+
+    Raises:
+        ConfigurationError: there is no such engine, or it is not fully installed.
+    """
+    made: dict[str, Engine] = {}
+
+    def make(name: str) -> Engine:
+        if name not in made:
+            entry = CPU_ENGINES.get(name)
+            if entry is None:
+                known = ", ".join(sorted(CPU_ENGINES))
+                raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
+            if missing := _missing(entry):
+                raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
+            engine: Callable[..., Engine] = getattr(import_module(entry.module), entry.name)
+            parts = [make(part) for part in entry.parts]
+            made[name] = engine(*parts) if parts else engine(threads)
+        return made[name]
+
+    return {name: make(name) for name in names}
 
 
 def _missing(entry: EngineEntry) -> list[str]:
     """What the engine needs and this machine does not have."""
     packages = [f"the package {name}" for name in entry.needs if find_spec(name) is None]
-    return packages + [f"the program {name}" for name in entry.programs if which(name) is None]
+    programs = [f"the program {name}" for name in entry.programs if which(name) is None]
+    parts = [what for part in entry.parts for what in _missing(CPU_ENGINES[part])]
+    return [*packages, *programs, *parts]

@@ -57,15 +57,9 @@ class AutoEngine:
 
     name = AUTO
 
-    def __init__(self, threads: int):
-        """Load both.
-
-        Raises:
-            ConfigurationError: one of them is not installed.
-            EngineFailed: the models do not run.
-        """
-        self._first = PPOcrEngine(threads)
-        self._second = TesseractEngine(threads)
+    def __init__(self, first: PPOcrEngine, second: TesseractEngine):
+        self._first = first
+        self._second = second
         self.version = f"{self._first.version}, {self._second.version}"
 
     def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
