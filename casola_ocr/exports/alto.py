@@ -10,8 +10,7 @@ from casola_ocr import __version__
 from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
 from casola_ocr.model import Job, Line, PageResult, timestamp
 from casola_ocr.text.direction import is_right_to_left
-from casola_ocr.text.grouping import Box, Group, group
-from casola_ocr.text.markdown import TABLE
+from casola_ocr.text.grouping import TABLE, Box, Group, group
 
 _PROLOGUE = """\
 <?xml version="1.0" encoding="UTF-8"?>

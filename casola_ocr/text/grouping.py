@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import median
 
 from casola_ocr.model import Block, Line
+
+#: Label of a block whose rows are a table's.
+TABLE = "table"
+
+#: Pieces of a row are cells when they stand at least this far apart, in heights.
+_CELL_GAP = 0.8
 
 Box = tuple[int, int, int, int]
 
@@ -42,6 +49,26 @@ def group(lines: Sequence[Line], blocks: Sequence[Block]) -> list[Group]:
         label, box = (known.label, known.box) if known else ("", around(found))
         made.append(Group(label=label, box=box, rows=rows))
     return made
+
+
+def cells(row: Sequence[Line]) -> list[list[Line]]:
+    """The pieces of a table's row, those together that stand close."""
+    made: list[list[Line]] = []
+    for line in row:
+        if made and _apart(made[-1][-1], line) < _CELL_GAP * height_of(row):
+            made[-1].append(line)
+        else:
+            made.append([line])
+    return made
+
+
+def height_of(row: Sequence[Line]) -> float:
+    """How high a row's lines usually are, in pixels."""
+    return median(line.box[3] - line.box[1] for line in row)
+
+
+def _apart(one: Line, other: Line) -> int:
+    return max(other.box[0] - one.box[2], one.box[0] - other.box[2])
 
 
 def around(lines: Sequence[Line]) -> Box:

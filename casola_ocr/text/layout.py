@@ -8,19 +8,17 @@ from itertools import pairwise
 from statistics import median
 
 from casola_ocr.model import Block, Line
-from casola_ocr.text.grouping import around
+from casola_ocr.text.grouping import TABLE, around, cells, height_of
 from casola_ocr.text.gutters import split_lines
 from casola_ocr.text.reading_order import is_upright, read_regions
 
-TEXT, TABLE = "text", "table"
+TEXT = "text"
 #: Between the cells of a table's row, which a space would run together.
 CELL_BREAK = "\t"
 
 #: A gap between rows that is larger than the usual one by this part of a height ends a block.
 _BLOCK_GAP = 0.5
-#: Pieces of a row are cells when they stand at least this far apart, in heights.
-_CELL_GAP = 0.8
-#: A row with one cell belongs to the table around it when it is no further off, in heights.
+#: Rows of a table are no further apart, in heights.
 _TABLE_GAP = 2.5
 _TABLE_ROWS = 2
 
@@ -60,7 +58,7 @@ def lay_out(found: Sequence[Line]) -> Layout:
 def _row_text(row: _Row, label: str) -> str:
     if label != TABLE:
         return " ".join(line.text for line in row)
-    return CELL_BREAK.join(" ".join(line.text for line in cell) for cell in _cells(row))
+    return CELL_BREAK.join(" ".join(line.text for line in cell) for cell in cells(row))
 
 
 def _blocks(rows: Sequence[_Row]) -> list[tuple[str, list[_Row]]]:
@@ -73,7 +71,7 @@ def _blocks(rows: Sequence[_Row]) -> list[tuple[str, list[_Row]]]:
             continue
         part: list[_Row] = []
         for row in run:
-            if part and _gap(part[-1], row) > usual + _BLOCK_GAP * _height(row):
+            if part and _gap(part[-1], row) > usual + _BLOCK_GAP * height_of(row):
                 made.append((TEXT, part))
                 part = []
             part.append(row)
@@ -100,28 +98,13 @@ def _runs(rows: Sequence[_Row]) -> list[tuple[str, list[_Row]]]:
 
 def _same_table(above: _Row, below: _Row) -> bool:
     """Whether both rows have cells, at least two of which stand below each other."""
-    if _gap(above, below) > _TABLE_GAP * _height(below):
+    if _gap(above, below) > _TABLE_GAP * height_of(below):
         return False
-    upper, lower = ([around(cell) for cell in _cells(row)] for row in (above, below))
+    upper, lower = ([around(cell) for cell in cells(row)] for row in (above, below))
     if min(len(upper), len(lower)) < 2:
         return False
     shared = sum(any(min(a[2], b[2]) > max(a[0], b[0]) for a in upper) for b in lower)
     return shared >= 2
-
-
-def _cells(row: _Row) -> list[_Row]:
-    """The pieces of a row, joined where they stand close."""
-    cells: list[_Row] = []
-    for line in row:
-        if cells and _apart(cells[-1][-1], line) < _CELL_GAP * _height(row):
-            cells[-1].append(line)
-        else:
-            cells.append([line])
-    return cells
-
-
-def _apart(one: Line, other: Line) -> int:
-    return max(other.box[0] - one.box[2], one.box[0] - other.box[2])
 
 
 def _usual_gap(rows: Sequence[_Row]) -> float:
@@ -131,7 +114,3 @@ def _usual_gap(rows: Sequence[_Row]) -> float:
 
 def _gap(above: _Row, below: _Row) -> int:
     return min(line.box[1] for line in below) - max(line.box[3] for line in above)
-
-
-def _height(row: _Row) -> float:
-    return median(line.box[3] - line.box[1] for line in row)

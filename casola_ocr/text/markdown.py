@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from casola_ocr.model import Block, Line
 from casola_ocr.text.counts import is_ideograph
-from casola_ocr.text.grouping import Group, group
+from casola_ocr.text.grouping import TABLE, Group, around, cells, group
 
-#: What the engines call a block whose rows are a table's.
-TABLE = "table"
 #: Characters that mean something anywhere in a line.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$])")
 #: An ampersand that would begin a character reference.
@@ -84,20 +82,21 @@ def _table(found: Group) -> str:
 
 def _cells(found: Group) -> list[list[str]]:
     """Each row's cells; one that misses is empty, found by where the fullest row has its cells."""
-    widest = max(found.rows, key=len)
-    columns = [_centre(line) for line in widest]
+    split = [cells(row) for row in found.rows]
+    columns = [_centre(cell) for cell in max(split, key=len)]
     rows = []
-    for row in found.rows:
-        cells: list[list[str]] = [[] for _ in columns]
-        for index, line in enumerate(row):
+    for row in split:
+        texts: list[list[str]] = [[] for _ in columns]
+        for index, cell in enumerate(row):
             column = index
             if len(row) < len(columns):
-                distances = [abs(centre - _centre(line)) for centre in columns]
+                distances = [abs(centre - _centre(cell)) for centre in columns]
                 column = distances.index(min(distances))
-            cells[column].append(" ".join(line.text.split()))
-        rows.append([escape(" ".join(cell)) for cell in cells])
+            texts[column].extend(" ".join(line.text.split()) for line in cell)
+        rows.append([escape(" ".join(text)) for text in texts])
     return rows
 
 
-def _centre(line: Line) -> float:
-    return (line.box[0] + line.box[2]) / 2
+def _centre(cell: Sequence[Line]) -> float:
+    x0, _, x1, _ = around(cell)
+    return (x0 + x1) / 2

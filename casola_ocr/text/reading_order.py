@@ -105,11 +105,6 @@ def read_regions(lines: Sequence[Line]) -> list[list[list[Line]]]:
     ]
 
 
-def read_rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """The rows of all regions."""
-    return [row for region in read_regions(lines) for row in region]
-
-
 def _directed(row: list[Line]) -> list[Line]:
     rightward = is_right_to_left(" ".join(line.text for line in row))
     return row[::-1] if rightward else row

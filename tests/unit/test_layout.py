@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from casola_ocr.model import Line, Word
 from casola_ocr.text.layout import Layout, lay_out
+from casola_ocr.text.markdown import markdown_of
 
 WIDTH, HEIGHT, PITCH = 10, 20, 28
 
@@ -84,7 +85,10 @@ def test_cells_below_each_other_are_a_table_with_tabs() -> None:
 def test_a_cell_of_several_pieces_is_one_cell() -> None:
     found = [line("Red"), line("wine", x=85), line("12.50", x=400)]
     found += [line("Beer", y=78), line("7.99", x=400, y=78)]
-    assert lay_out(found).text == "Red wine\t12.50\nBeer\t7.99"
+    layout = lay_out(found)
+    assert layout.text == "Red wine\t12.50\nBeer\t7.99"
+    markdown = markdown_of(layout.lines, layout.blocks)
+    assert markdown == "| Red wine | 12.50 |\n| --- | --- |\n| Beer | 7.99 |"
 
 
 def test_text_above_and_below_a_table_is_no_part_of_it() -> None:

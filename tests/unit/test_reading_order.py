@@ -5,9 +5,13 @@ import time
 from collections.abc import Sequence
 
 from casola_ocr.model import Line
-from casola_ocr.text.reading_order import read_rows
+from casola_ocr.text.reading_order import read_regions
 
 HEIGHT = 20
+
+
+def read_rows(lines: Sequence[Line]) -> list[list[Line]]:
+    return [row for region in read_regions(lines) for row in region]
 
 
 def arrange(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
