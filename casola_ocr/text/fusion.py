@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from casola_ocr.model import Line, Word
 from casola_ocr.text.counts import is_ideograph
@@ -46,14 +46,17 @@ class _Piece:
     raw: float | None
 
 
-def fuse(first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
+def fuse(first: Sequence[Line], second: Sequence[Line], unread: Sequence[_Box] = ()) -> list[Line]:
     """Return the lines of both readings of one page, in any order.
+
+    `unread` is where the first engine saw lines and could read nothing: what the second read there
+    is a line for each, also where it took those of two columns for one.
 
     Boxes and confidences of both are in the same pixels and on the same scale (0..1). Where both
     read the same word its confidence is the chance that not both are wrong.
     """
     lead = _trust(second) - _trust(first)
-    places = _Places(first)
+    places, blanks = _Places([line.box for line in first]), _Places(unread)
     owned: dict[int, list[_Piece]] = {}
     lone: list[Line] = []
     for line in second:
@@ -61,8 +64,10 @@ def fuse(first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
         for piece in _pieces(line):
             owner = places.owner(piece.box or line.box)
             (left if owner is None else owned.setdefault(owner, [])).append(piece)
-        if _is_text(left):
-            lone.append(_line_of(left, _around(left, line.box)))
+        for _, stretch in groupby(left, key=lambda piece: blanks.owner(piece.box or line.box)):
+            part = list(stretch)
+            if _is_text(part):
+                lone.append(_line_of(part, _around(part, line.box)))
     fused = [
         _fuse_line(line, _in_order(owned.get(index, [])), lead) for index, line in enumerate(first)
     ]
@@ -90,10 +95,10 @@ def _odds(chance: float) -> float:
 
 
 class _Places:
-    """Where the lines of a reading are."""
+    """Where lines are."""
 
-    def __init__(self, lines: Sequence[Line]):
-        self._boxes = sorted((line.box[1], index, line.box) for index, line in enumerate(lines))
+    def __init__(self, boxes: Sequence[_Box]):
+        self._boxes = sorted((box[1], index, box) for index, box in enumerate(boxes))
         self._tops = [top for top, _, _ in self._boxes]
         self._tallest = max((box[3] - box[1] for _, _, box in self._boxes), default=0)
 

@@ -107,6 +107,13 @@ def test_the_box_of_what_is_left_of_a_line_holds_its_words_alone() -> None:
     assert (found.text, found.box) == ("unseen", (50, 0, 110, 20))
 
 
+def test_what_the_second_took_for_one_line_is_two_where_the_first_saw_two() -> None:
+    across = line("left column right column", 0.9)
+    boxes = [(0, 0, 115, 20), (115, 0, 240, 20)]
+    assert texts(fuse([], [across], boxes)) == ["left column", "right column"]
+    assert texts(fuse([], [across])) == ["left column right column"]
+
+
 def test_a_word_that_lies_between_two_lines_goes_to_the_one_that_it_covers_most() -> None:
     first = [line("upper", 0.3), line("lower", 0.3, y=22)]
     second = [line("lower", 0.9, y=16)]

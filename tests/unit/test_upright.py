@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from casola_ocr.text.upright import Upright
@@ -43,3 +45,43 @@ def test_the_box_of_a_long_sloping_line_does_not_cover_its_neighbours() -> None:
     x0, y0, x1, y1 = Upright((1000, 1000), 0, 4.0).box_to_page((100, 500, 900, 530))
     assert x1 - x0 > 780
     assert y1 - y0 <= 62
+
+
+@given(
+    size=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    rotation=st.sampled_from([0, 90, 180, 270]),
+    skew=st.floats(-15, 15),
+    data=st.data(),
+)
+def test_every_box_of_the_level_page_is_a_box_of_whole_pixels_on_the_page(
+    size: tuple[int, int], rotation: int, skew: float, data: st.DataObject
+) -> None:
+    upright = Upright(size, rotation, skew)
+    width, height = upright.level_size
+    xs = sorted(data.draw(st.tuples(st.integers(0, width), st.integers(0, width))))
+    ys = sorted(data.draw(st.tuples(st.integers(0, height), st.integers(0, height))))
+    box = upright.box_to_page((xs[0], ys[0], xs[1], ys[1]))
+    assert {type(value) for value in box} == {int}
+    assert 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
+
+
+@given(
+    rotation=st.sampled_from([0, 90, 180, 270]),
+    box=st.tuples(
+        st.integers(0, 90), st.integers(0, 40), st.integers(91, 100), st.integers(41, 50)
+    ),
+)
+def test_four_quarter_turns_bring_a_box_back(rotation: int, box: tuple[int, int, int, int]) -> None:
+    there = Upright((100, 50), rotation)
+    back = Upright(there.turned_size, -rotation % 360)
+    # A page that is turned and turned back is the same page.
+    assert there.box_to_page(back.box_to_page(box)) == box
+
+
+@given(skew=st.floats(-15, 15), x=st.floats(0, 300), y=st.floats(0, 200))
+def test_any_point_goes_to_the_level_page_and_back(skew: float, x: float, y: float) -> None:
+    upright = Upright((300, 200), 0, skew)
+    level = upright.to_level(x, y)
+    assert upright.to_page(*level) == pytest.approx((x, y), abs=1e-6)
+    assert -1 <= level[0] <= upright.level_size[0] + 1
+    assert -1 <= level[1] <= upright.level_size[1] + 1

@@ -78,9 +78,14 @@ class AutoEngine:
         used: tuple[PPOcrEngine | TesseractEngine, ...] = (self._first,)
         if plan.languages:
             turned = upright if plan.rotation is None else Upright(image.size, plan.rotation)
-            second = self._second_reading(turned.level(image), plan)
+            level = turned.level(image)
+            second = self._second_reading(level, plan)
+            asked_for = plan.reason == flags.AUTO_LANGUAGE
+            if asked_for and (missed := self._second.missed_turn(level, second)):
+                turned = Upright(image.size, (turned.rotation + missed) % 360)
+                second = self._second_reading(turned.level(image), plan)
             if second and turned == upright and lines:
-                lines, used = self._fused(lines, second), (self._first, self._second)
+                lines, used = self._fused(reading, second), (self._first, self._second)
             elif second:
                 lines, upright, used = second, turned, (self._second,)
             else:
@@ -155,8 +160,12 @@ class AutoEngine:
             if script_of(letter) == letters
         )
 
-    def _fused(self, first: Sequence[Line], second: Sequence[Line]) -> list[Line]:
-        return fuse(calibrated(first, self._first.name), calibrated(second, self._second.name))
+    def _fused(self, first: Reading, second: Sequence[Line]) -> list[Line]:
+        return fuse(
+            calibrated(first.lines, self._first.name),
+            calibrated(second, self._second.name),
+            first.unsure,
+        )
 
     def _language(self, lines: Sequence[Line], asked: Sequence[str]) -> str | None:
         if len(asked) == 1:

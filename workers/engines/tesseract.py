@@ -117,7 +117,7 @@ class TesseractEngine:
             codes = self.languages_of(look.script)
             upright = Upright(image.size, look.rotation)
         lines = self.recognise(upright.turn(image), codes)
-        if look is None and _mean(lines) < DOUBTFUL and (rotation := self.look(image).rotation):
+        if look is None and (rotation := self.missed_turn(image, lines)):
             upright = Upright(image.size, rotation)
             lines = self.recognise(upright.turn(image), codes)
         return build_page(
@@ -148,6 +148,15 @@ class TesseractEngine:
             return []
         told = self._run(_arguments(small, data, psm, "tsv", "txt"), small)
         return _lines(told, image.size, scale)
+
+    def missed_turn(self, image: Image.Image, lines: Sequence[Line]) -> int:
+        """By how many degrees clockwise an image has to be turned whose lines came out wrong.
+
+        Tesseract also reads lines that run up or down a page, and puts them in no good order.
+        """
+        if _mean(lines) >= DOUBTFUL and not _run_down(lines):
+            return 0
+        return self.look(image).rotation
 
     def languages_of(self, script: str) -> list[str]:
         """Languages for a page of which nothing but its script is known, of those installed."""
@@ -212,6 +221,16 @@ class TesseractEngine:
 def _mean(lines: Sequence[Line]) -> float:
     weights = sum(len(line.text) for line in lines)
     return sum((line.confidence or 0.0) * len(line.text) for line in lines) / max(1, weights)
+
+
+def _run_down(lines: Sequence[Line]) -> bool:
+    """Whether most of the text stands in lines that are higher than wide."""
+    upright = sum(
+        len(line.text)
+        for line in lines
+        if len(line.text) > 1 and line.box[3] - line.box[1] > line.box[2] - line.box[0]
+    )
+    return 2 * upright > sum(len(line.text) for line in lines)
 
 
 def _dies_with_us() -> list[str]:
