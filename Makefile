@@ -40,7 +40,7 @@ types: $(VENV)/installed-dev ## mypy
 chaos: $(VENV)/installed-dev ## ten minutes of load and faults; CHAOS="--seconds 60 --seed 3 --store directory"
 	@$(BIN)/python -m tests.chaos $(or $(CHAOS),--seconds 600)
 
-bench: $(VENV)/installed-dev ## the service beside the bare engine
+bench: $(VENV)/installed-dev ## what the service adds to its engine: start, memory, latency
 	@$(BIN)/python -m benchmarks.service
 
 clean: ## remove the virtual environment and caches (data stays)

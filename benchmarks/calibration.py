@@ -120,11 +120,10 @@ def write_tables(tables: Mapping[str, Table]) -> None:
 
 
 def show(name: str, before: Sequence[Bin], after: Sequence[Bin]) -> None:
-    table = figures_table(
-        f"{name}: {sum(each.words for each in before)} words of the other half, expected "
-        f"calibration error {expected_error(before):.3f} before, {expected_error(after):.3f} after",
-        ("", "words", "confidence", "right"),
-    )
+    words = sum(each.words for each in before)
+    wrong = f"{expected_error(before):.3f} before, {expected_error(after):.3f} after"
+    console.print(f"{name}: {words} words of the other half, expected calibration error {wrong}")
+    table = figures_table("", ("", "words", "confidence", "right"))
     for title, bins in (("before", before), ("after", after)):
         for each in bins:
             table.add_row(title, str(each.words), f"{each.confidence:.3f}", f"{each.right:.3f}")

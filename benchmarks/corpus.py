@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from casola_ocr import documents
 
@@ -35,6 +38,12 @@ class Entry:
         data = self.path.read_bytes()
         media_type = documents.sniff(data[: documents.HEAD_BYTES])
         return documents.open_document(data, media_type, max_pixels=MOST_PIXELS)
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """The one page of a picture, as a worker opens it."""
+    media_type = documents.sniff(data[: documents.HEAD_BYTES])
+    return documents.open_page(BytesIO(data), media_type, 1, max_pixels=MOST_PIXELS)
 
 
 def read_manifest(corpus: Path, *, kinds: Collection[str] = (), limit: int = 0) -> list[Entry]:

@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw
 from casola_ocr.model import PageResult
 from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page, load_font
-from workers.engines.auto import AutoEngine, sample_of
+from workers.engines import make_engine
+from workers.engines.auto import sample_of
+from workers.engines.base import Engine
 
 pytest.importorskip("rapidocr")
 
@@ -38,11 +40,11 @@ Box = tuple[int, int, int, int]
 
 
 @pytest.fixture(scope="module")
-def engine() -> AutoEngine:
-    return AutoEngine(2)
+def engine() -> Engine:
+    return make_engine("auto", 2)
 
 
-def read(engine: AutoEngine, image: Image.Image, language: str = "auto") -> PageResult:
+def read(engine: Engine, image: Image.Image, language: str = "auto") -> PageResult:
     result = engine.read(image, page=3, attempt=2, language=language)
     check(result, image)
     return result
@@ -99,7 +101,7 @@ def text_of(lines: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def test_an_english_page_is_read_by_the_first_engine_alone(engine: AutoEngine) -> None:
+def test_an_english_page_is_read_by_the_first_engine_alone(engine: Engine) -> None:
     result = read(engine, draw_page(ENGLISH))
     assert cer(text_of(ENGLISH), result.text) < 0.02
     assert (result.engine, result.flags, result.language) == (FIRST, ("auto_first",), "en")
@@ -107,20 +109,20 @@ def test_an_english_page_is_read_by_the_first_engine_alone(engine: AutoEngine) -
     assert result.confidence is not None and result.confidence > 0.9
 
 
-def test_a_russian_page_is_read_by_both(engine: AutoEngine) -> None:
+def test_a_russian_page_is_read_by_both(engine: Engine) -> None:
     result = read(engine, draw_page(RUSSIAN * 2))
     assert cer(text_of(RUSSIAN * 2), result.text) < 0.05
     assert (result.engine, result.flags, result.language) == (BOTH, ("auto_script",), "ru")
     assert result.engine_version == engine.version
 
 
-def test_a_greek_page_is_read_by_both(engine: AutoEngine) -> None:
+def test_a_greek_page_is_read_by_both(engine: Engine) -> None:
     result = read(engine, draw_page(GREEK * 2))
     assert cer(text_of(GREEK * 2), result.text) < 0.06
     assert (result.engine, result.language) == (BOTH, "el")
 
 
-def test_a_page_in_two_scripts_keeps_all_its_lines(engine: AutoEngine) -> None:
+def test_a_page_in_two_scripts_keeps_all_its_lines(engine: Engine) -> None:
     lines = [*ENGLISH, *RUSSIAN]
     image = draw_page(lines)
     result = read(engine, image)
@@ -135,7 +137,7 @@ def test_a_page_in_two_scripts_keeps_all_its_lines(engine: AutoEngine) -> None:
     [("ru", RUSSIAN, "ru"), ("en,ru", [*ENGLISH[:1], *RUSSIAN], "ru"), ("ru,en", ENGLISH, "en")],
 )
 def test_a_language_that_only_the_second_knows_is_read_by_both(
-    engine: AutoEngine, asked: str, lines: list[str], language: str
+    engine: Engine, asked: str, lines: list[str], language: str
 ) -> None:
     result = read(engine, draw_page(lines), asked)
     assert cer(text_of(lines), result.text) < 0.03
@@ -143,13 +145,13 @@ def test_a_language_that_only_the_second_knows_is_read_by_both(
     assert result.language == language
 
 
-def test_a_language_that_the_first_knows_is_read_by_it_alone(engine: AutoEngine) -> None:
+def test_a_language_that_the_first_knows_is_read_by_it_alone(engine: Engine) -> None:
     result = read(engine, draw_page(ENGLISH), "en")
     assert (result.engine, result.flags, result.language) == (FIRST, ("auto_first",), "en")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 5), (800, 1000), (30, 9000), (9000, 30)])
-def test_a_blank_page_has_no_words(engine: AutoEngine, size: tuple[int, int]) -> None:
+def test_a_blank_page_has_no_words(engine: Engine, size: tuple[int, int]) -> None:
     for language in ("auto", "ru"):
         result = read(engine, Image.new("RGB", size, "white"), language)
         assert (result.words, result.lines, result.text) == (0, (), "")
@@ -157,7 +159,7 @@ def test_a_blank_page_has_no_words(engine: AutoEngine, size: tuple[int, int]) ->
         assert "blank" in result.flags
 
 
-def test_noise_is_no_text(engine: AutoEngine) -> None:
+def test_noise_is_no_text(engine: Engine) -> None:
     grain = Image.frombytes("L", (600, 800), random.Random(1).randbytes(480_000))
     assert {"blank", "low_confidence"} & set(read(engine, grain.convert("RGB")).flags)
 
@@ -167,7 +169,7 @@ def test_noise_is_no_text(engine: AutoEngine) -> None:
     ("lines", "asked"), [(ENGLISH, "auto"), (RUSSIAN * 2, "auto"), (RUSSIAN * 2, "ru")]
 )
 def test_a_turned_page_is_read_and_its_boxes_are_those_of_the_page_as_it_is(
-    engine: AutoEngine, lines: list[str], asked: str, clockwise: int
+    engine: Engine, lines: list[str], asked: str, clockwise: int
 ) -> None:
     image = draw_page(lines).rotate(-clockwise, expand=True)
     result = read(engine, image, asked)
@@ -179,7 +181,7 @@ def test_a_turned_page_is_read_and_its_boxes_are_those_of_the_page_as_it_is(
 @pytest.mark.parametrize("lines", [ENGLISH, RUSSIAN])
 @pytest.mark.parametrize("degrees", [-3, 3])
 def test_a_skewed_page_keeps_its_order_and_its_boxes(
-    engine: AutoEngine, lines: list[str], degrees: int
+    engine: Engine, lines: list[str], degrees: int
 ) -> None:
     image = draw_page(lines * 2, rotate=degrees)
     result = read(engine, image)
@@ -187,7 +189,7 @@ def test_a_skewed_page_keeps_its_order_and_its_boxes(
     check_on_ink(result, image)
 
 
-def test_tiny_text_is_read(engine: AutoEngine) -> None:
+def test_tiny_text_is_read(engine: Engine) -> None:
     image = draw_page(ENGLISH, width=420, font_size=10)
     result = read(engine, image)
     assert cer(text_of(ENGLISH), result.text) < 0.05
@@ -204,7 +206,7 @@ def draw_at(*pieces: tuple[int, int, str], size: tuple[int, int]) -> Image.Image
 
 @pytest.mark.parametrize(("left", "right"), [(ENGLISH, ENGLISH[::-1]), (RUSSIAN, RUSSIAN[::-1])])
 def test_two_columns_are_read_one_after_the_other(
-    engine: AutoEngine, left: list[str], right: list[str]
+    engine: Engine, left: list[str], right: list[str]
 ) -> None:
     pieces = [
         (x, 50 + 60 * row, text)
@@ -217,7 +219,7 @@ def test_two_columns_are_read_one_after_the_other(
     assert {block.label for block in result.blocks} == {"text"}
 
 
-def test_a_table_has_tabs_in_its_text_and_pipes_in_its_markdown(engine: AutoEngine) -> None:
+def test_a_table_has_tabs_in_its_text_and_pipes_in_its_markdown(engine: Engine) -> None:
     rows = [
         ["Article", "Amount", "Price"],
         ["Paper", "100", "12.50"],
@@ -236,7 +238,7 @@ def test_a_table_has_tabs_in_its_text_and_pipes_in_its_markdown(engine: AutoEngi
     assert [block.label for block in result.blocks] == ["table"]
 
 
-def test_the_price_on_a_receipt_stays_on_the_row_of_its_article(engine: AutoEngine) -> None:
+def test_the_price_on_a_receipt_stays_on_the_row_of_its_article(engine: Engine) -> None:
     rows = [("Whole milk", "1.29"), ("Dark bread", "3.49"), ("Red apples", "2.80")]
     rows += [("Ground coffee", "6.99"), ("TOTAL", "14.57")]
     pieces = [(40, 40 + 50 * row, name) for row, (name, _) in enumerate(rows)]
@@ -245,7 +247,7 @@ def test_the_price_on_a_receipt_stays_on_the_row_of_its_article(engine: AutoEngi
     assert [" ".join(row.split()) for row in found] == [" ".join(row) for row in rows]
 
 
-def test_a_word_divided_at_a_line_end_is_whole_in_markdown_alone(engine: AutoEngine) -> None:
+def test_a_word_divided_at_a_line_end_is_whole_in_markdown_alone(engine: Engine) -> None:
     lines = ["We send you the docu-", "ment as soon as it is", "signed by both of us."]
     result = read(engine, draw_page(lines))
     assert result.text == text_of(lines)

@@ -10,6 +10,7 @@ from benchmarks.accuracy import groups, scored, table_of
 from benchmarks.corpus import Entry
 from benchmarks.readers import Reading, data_of
 from benchmarks.scores import Scores, mean, normalise, score
+from benchmarks.throughput import chosen_pages
 
 
 def scores(truth: str, text: str, language: str = "en") -> Scores:
@@ -139,3 +140,15 @@ def test_tesseract_is_told_which_chinese_it_is() -> None:
     assert list(data_of(entry("a", "繁體漢字說這個書", language="zh"))) == ["chi_tra"]
     assert list(data_of(entry("a", None, language="zh"))) == ["chi_sim", "chi_tra"]
     assert list(data_of(entry("a", "Bonjour", language="fr"))) == ["fra"]
+
+
+def test_throughput_takes_single_pictures_of_each_kind_in_turn() -> None:
+    entries = [
+        entry("a.jpg", ""),
+        entry("b.png", ""),
+        entry("c.pdf", "", kind="book"),
+        entry("d.png", "", kind="book"),
+        entry("e.tif", "", kind="table"),
+    ]
+    assert [each.name for each in chosen_pages(entries, 24)] == ["a.jpg", "d.png", "b.png"]
+    assert [each.name for each in chosen_pages(entries, 2)] == ["a.jpg", "d.png"]
