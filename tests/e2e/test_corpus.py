@@ -1,6 +1,6 @@
 """Real documents of every kind through the whole service, as a user sends them and takes them home.
 
-One document of each kind; all of them with ``TEST_CORPUS=all``, some six minutes on two cores. What
+One document of each kind; all of them with ``TEST_CORPUS=all``, ten minutes on two cores. What
 the text is worth is the benchmarks' business; here it has to be whole, consistent and readable by
 other people's tools.
 """
