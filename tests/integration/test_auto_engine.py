@@ -39,7 +39,9 @@ BOTH, FIRST = "pp-ocrv6+tesseract", "pp-ocrv6"
 Box = tuple[int, int, int, int]
 
 
-@pytest.fixture(scope="module")
+# For the session: once one of two is freed, OpenVINO (on processors with AMX) leaves a freed stack
+# for signal handlers behind, and the next signal that Python handles ends the process.
+@pytest.fixture(scope="session")
 def engine() -> Engine:
     return make_engine("auto", 2)
 

@@ -30,7 +30,9 @@ from workers.engines.golden import prove
 pytest.importorskip("rapidocr")
 
 
-@pytest.fixture(scope="module")
+# For the session: once one of two is freed, OpenVINO (on processors with AMX) leaves a freed stack
+# for signal handlers behind, and the next signal that Python handles ends the process.
+@pytest.fixture(scope="session")
 def engine() -> Engine:
     return make_engine("pp-ocrv6", 2)
 
