@@ -17,6 +17,8 @@ from tests.servers import free_ports, stop
 
 #: The first start after an installation, on a busy machine.
 _START_SECONDS = 120
+#: How often a server is asked whether it is ready: the error of its start time.
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _started(
             while not _answers(client, ready):
                 assert process.poll() is None, f"{command} ended with {process.returncode}"
                 assert time.perf_counter() - begun < _START_SECONDS, f"{command} is not ready"
-                time.sleep(0.05)
+                time.sleep(_LOOK_SECONDS)
             yield Server(client, process, time.perf_counter() - begun)
     finally:
         stop(process, seconds=60)
