@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import base64
 import contextlib
-import gzip
 import ipaddress
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -15,101 +12,17 @@ from hypothesis import strategies as st
 
 from casola_ocr import fetch
 from casola_ocr.errors import (
-    BadDataUrl,
     BadUrl,
     CasolaError,
-    EmptyFile,
     FetchFailed,
     FetchRefused,
     FetchTimeout,
     FileTooLarge,
 )
 from casola_ocr.fetch import Fetcher, decode_data_url, validate_url
+from tests.document_server import BODY, Handler, Server
 
-BODY = b"\x89PNG the document"
 LOOPBACK = ["127.0.0.1/32"]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, body=BODY, status=200, **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if "Content_Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def redirect(self, target, status=302):
-        self.answer(b"moved", status, Location=target)
-
-    def do_GET(self):
-        self.server.seen.append((self.path, dict(self.headers)))
-        with contextlib.suppress(OSError):
-            self.route()
-
-    def route(self):
-        path = self.path.partition("?")[0]
-        if path.startswith("/hop/"):
-            left = int(path.rsplit("/", 1)[-1])
-            self.redirect(f"/hop/{left - 1}" if left > 1 else "../ok/scan.png", 301 + left % 3)
-        elif path == "/to":
-            self.redirect(self.path.partition("?")[2])
-        elif path == "/no-location":
-            self.answer(b"", 302)
-        elif path == "/missing":
-            self.answer(b"nothing", 404)
-        elif path == "/partial":
-            self.answer(BODY, 206)
-        elif path == "/gzip":
-            self.answer(gzip.compress(BODY), Content_Encoding="gzip")
-        elif path == "/identity":
-            self.answer(Content_Encoding="identity")
-        elif path == "/empty":
-            self.answer(b"")
-        elif path == "/claims":
-            self.answer(b"", Content_Length="999999999")
-        elif path == "/short":
-            self.answer(BODY, Content_Length="999")
-            self.close_connection = True
-        elif path == "/chunked":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for _ in range(1000):
-                self.wfile.write(b"400\r\n" + bytes(1024) + b"\r\n")
-            self.wfile.write(b"0\r\n\r\n")
-        elif path == "/until-close":
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(bytes(100_000))
-            self.close_connection = True
-        elif path == "/drip":
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            while not self.server.stop.wait(0.05):
-                self.wfile.write(b"x")
-        elif path == "/drip-header":
-            while not self.server.stop.wait(0.05):
-                self.wfile.write(b"H")
-        elif path == "/silent":
-            self.server.stop.wait(10)
-        elif path == "/rubbish":
-            self.wfile.write(b"\0\0\0 not http\r\n\r\n")
-            self.close_connection = True
-        else:
-            self.answer()
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    address_family = socket.AF_INET
 
 
 @pytest.fixture(scope="module")
@@ -561,70 +474,3 @@ def test_tls_verifies_the_name(server, monkeypatch):
 def test_https_to_a_server_without_tls(server, base):
     with pytest.raises(FetchFailed):
         fetcher(timeout_seconds=2).fetch(base.replace("http:", "https:"))
-
-
-DATA = bytes(range(256))
-ENCODED = base64.b64encode(DATA).decode()
-
-
-@pytest.mark.parametrize(
-    ("url", "data"),
-    [
-        ("data:image/png;base64," + ENCODED, DATA),
-        ("DATA:image/png;charset=x;BASE64," + ENCODED, DATA),
-        ("data:;base64," + ENCODED, DATA),
-        ("data:;base64," + ENCODED.replace("=", "%3D").replace("+", "%2b"), DATA),
-        ("data:," + "".join(f"%{byte:02X}" for byte in DATA), DATA),
-        ("data:text/plain,a%20b,c", b"a b,c"),
-        ("data:base64,AAAA", b"AAAA"),
-    ],
-)
-def test_data_urls(url, data):
-    assert decode_data_url(url, 256) == data
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "data:",
-        "data:image/png",
-        "http://a/,x",
-        "data:;base64,A",
-        "data:;base64,AAA",
-        "data:;base64,AA AA",
-        "data:;base64,AA\nAA",
-        "data:;base64,AA==AA==",
-        "data:;base64,A-_A",
-        "data:;base64,AAA%",
-        "data:,%4",
-        "data:,%zz",
-        "data:,ä",
-    ],
-)
-def test_bad_data_urls(url):
-    with pytest.raises(BadDataUrl):
-        decode_data_url(url, 256)
-
-
-@pytest.mark.parametrize("url", ["data:,", "data:;base64,", "data:image/png;base64,"])
-def test_empty_data_urls(url):
-    with pytest.raises(EmptyFile):
-        decode_data_url(url, 256)
-
-
-@pytest.mark.parametrize("size", range(7))
-def test_data_url_limit(size):
-    body = bytes(size + 1)
-    urls = [
-        "data:;base64," + base64.b64encode(body).decode(),
-        "data:;base64," + "".join(f"%{byte:02x}" for byte in base64.b64encode(body)),
-        "data:," + "%00" * len(body),
-        "data:," + "x" * len(body),
-    ]
-    for url in urls:
-        assert len(decode_data_url(url, size + 1)) == size + 1
-        with pytest.raises(FileTooLarge):
-            decode_data_url(url, size)
-    with pytest.raises(FileTooLarge):
-        decode_data_url("data:;base64," + "!" * 100_000, size)

@@ -4,13 +4,10 @@ import contextlib
 import io
 import random
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageOps
 
 from casola_ocr.documents import encode_page, sniff
@@ -22,12 +19,12 @@ from casola_ocr.documents.images import (
     open_page,
 )
 from casola_ocr.errors import (
-    CasolaError,
     DamagedDocument,
     TooManyPixels,
     UnsupportedFormat,
 )
-from tests.pages import as_bytes, cer, draw_page, heic
+from tests.pages import as_bytes, draw_page
+from tests.pictures import frames, gif, png_header, tiff, webp_canvas
 
 LIMIT = 1_000_000
 TYPES = {
@@ -143,17 +140,6 @@ def test_palette_with_alpha():
         assert ends(to_rgb(Image.new(mode, (20, 10)), 16, False)) == (WHITE, WHITE)
 
 
-def tiff(pixels: bytes, tags: dict[int, int]) -> bytes:
-    pixels += bytes(len(pixels) % 2)
-    entries = {256: 2, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
-    entries.update(tags)
-    directory = struct.pack("<H", len(entries))
-    directory += b"".join(
-        struct.pack("<HHLL", tag, 4, 1, value) for tag, value in sorted(entries.items())
-    )
-    return b"II*\0" + struct.pack("<L", 8 + len(pixels)) + pixels + directory + bytes(4)
-
-
 @pytest.mark.parametrize(
     ("bits", "photometric", "pixels", "expected"),
     [
@@ -195,10 +181,6 @@ def test_damaged_exif_is_ignored():
     assert page_of(data).size == (9, 9)
     data = as_bytes(Image.new("RGB", (9, 9)), "PNG", exif=b"Exif\0\0rubbish")
     assert page_of(data).size == (9, 9)
-
-
-def frames(count: int) -> list[Image.Image]:
-    return [Image.new("RGB", (20 + n, 10), (n * 20, 0, 0)) for n in range(count)]
 
 
 def test_multi_page_tiff(tmp_path):
@@ -270,14 +252,6 @@ def test_damaged_gif_frame_spoils_only_itself_and_later_ones():
     assert reader.page(1).size == (60, 60)
 
 
-def gif(screen: tuple[int, int], *extents: tuple[int, int]) -> bytes:
-    parts = [b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + bytes(6)]
-    for extent in extents:
-        parts.append(b"!\xf9\x04\x08\0\0\0\0")
-        parts.append(b"," + struct.pack("<HHHHB", 0, 0, *extent, 0) + b"\x02\x02\x4c\x01\0")
-    return b"".join(parts) + b";"
-
-
 def test_gif_frame_beyond_the_screen_is_refused_before_it_is_allocated():
     with little_memory():
         for data, page in (
@@ -291,28 +265,6 @@ def test_gif_frame_beyond_the_screen_is_refused_before_it_is_allocated():
             for _ in range(2):
                 with pytest.raises(TooManyPixels, match="65000 x 65000"):
                     reader.page(page)
-
-
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
-        )
-
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(bytes(1000)))
-        + chunk(b"IEND", b"")
-    )
-
-
-def webp_canvas(width: int, height: int) -> bytes:
-    data = bytearray(as_bytes(Image.new("RGBA", (8, 8), (1, 2, 3, 4)), "WEBP", lossless=False))
-    assert data[12:16] == b"VP8X"
-    data[24:27] = (width - 1).to_bytes(3, "little")
-    data[27:30] = (height - 1).to_bytes(3, "little")
-    return bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -460,69 +412,3 @@ def test_result_does_not_share_the_source():
     reader = PageReader(file, "image/png", max_pixels=LIMIT)
     reader.page(1).paste("blue", (0, 0, 9, 9))
     assert reader.page(1).getpixel((0, 0)) == (255, 0, 0)
-
-
-MAGICS = [
-    b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff",
-    b"\xff\xd8\xff\xe0\0\x10JFIF\0",
-    b"GIF89a", b"GIF87a\x04\0\x04\0\0\0\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08",
-    b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", b"RIFF\x40\0\0\0WEBPVP8 ", b"RIFF\x40\0\0\0WEBPVP8X",
-    b"RIFF\x40\0\0\0WEBPVP8L", b"BM" + bytes(12) + b"\x28\0\0\0",
-    b"\0\0\0\x18ftypavif\0\0\0\0mif1miaf", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-]  # fmt: skip
-SEEDS = [
-    as_bytes(Image.effect_noise((24, 16), 50).convert("RGB"), name, **save)
-    for name, save in [
-        ("PNG", {}), ("JPEG", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}), ("WEBP", {}),
-        ("GIF", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {"compression": "jpeg"}), ("TIFF", {"big_tiff": True}), ("BMP", {}), ("AVIF", {}),
-    ]
-]  # fmt: skip
-SEEDS.append(heic(Image.effect_noise((64, 64), 50).convert("RGB")))
-SEEDS.append(gif((4, 4), (4, 4), (5, 5)))
-SEEDS.append(as_bytes(frames(2)[0], "TIFF", save_all=True, append_images=frames(2)))
-
-
-def only_our_errors(data: bytes) -> None:
-    file = io.BytesIO(data)
-    try:
-        media_type = sniff(data)
-    except CasolaError:
-        return
-    for call in (
-        lambda: check_header(file, media_type, max_pixels=10_000),
-        lambda: count_pages(file, media_type, at_most=20),
-        lambda: open_page(file, media_type, 1, max_pixels=10_000),
-        lambda: open_page(file, media_type, 2, max_pixels=10_000),
-    ):
-        with contextlib.suppress(CasolaError):
-            call()
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.sampled_from(MAGICS), st.binary(max_size=200))
-def test_random_bytes_raise_only_our_errors(magic, rest):
-    only_our_errors(magic + rest)
-
-
-@settings(max_examples=800, deadline=None)
-@given(
-    st.sampled_from(SEEDS),
-    st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), min_size=1, max_size=8),
-    st.integers(0, 40),
-)
-def test_mutated_files_raise_only_our_errors(seed, changes, cut):
-    data = bytearray(seed)
-    for position, value in changes:
-        data[position % len(data)] = value
-    only_our_errors(bytes(data[: len(data) - cut]))
-
-
-def test_pages_helpers():
-    assert cer("a  b\nc", "a b c") == 0
-    assert cer("abcd", "abxd") == 0.25
-    assert cer("", "") == 0
-    assert cer("", "x") == 1
-    page = draw_page(["Hello"], rotate=3, noise=0.2, seed=1)
-    assert page.tobytes() == draw_page(["Hello"], rotate=3, noise=0.2, seed=1).tobytes()
-    assert page.mode == "RGB"
