@@ -21,7 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from casola_ocr.engines import announcement
-from casola_ocr.errors import PageTimeout, RecordsUnavailable
+from casola_ocr.errors import EngineFailed, PageTimeout, RecordsUnavailable
 from casola_ocr.guard import Guard
 from casola_ocr.model import PageResult
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
@@ -93,6 +93,11 @@ class TimedEngine:
             return self._engine.read(image, page=page, attempt=attempt, language=language)
         except SoftTimeLimitExceeded as error:
             raise PageTimeout() from error
+        except EngineFailed as error:
+            # An engine takes whatever interrupts its libraries for a failure of theirs.
+            if isinstance(error.__cause__, SoftTimeLimitExceeded):
+                raise PageTimeout() from error
+            raise
 
 
 class ForkedWorker:

@@ -20,6 +20,7 @@ from casola_ocr.engines import not_installed
 from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
 from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
@@ -162,7 +163,8 @@ class TesseractEngine:
 
         Tesseract also reads lines that run up or down a page, and puts them in no good order.
         """
-        if _mean(lines) >= DOUBTFUL and not _run_down(lines):
+        sure, _ = page_confidence((line.text, line.confidence) for line in lines)
+        if (sure or 0.0) >= DOUBTFUL and not _run_down(lines):
             return 0
         return self.look(image).rotation
 
@@ -226,11 +228,6 @@ class TesseractEngine:
             _log.warning("tesseract: %s", done.stderr[-500:].decode(errors="replace"))
             raise EngineFailed("Tesseract could not read the page.")
         return done.stdout.decode(errors="replace")
-
-
-def _mean(lines: Sequence[Line]) -> float:
-    weights = sum(len(line.text) for line in lines)
-    return sum((line.confidence or 0.0) * len(line.text) for line in lines) / max(1, weights)
 
 
 def _run_down(lines: Sequence[Line]) -> bool:
