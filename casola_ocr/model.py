@@ -19,6 +19,10 @@ SCHEMA_VERSION = 2
 #: What is done with the text that a document has inside.
 TEXT_LAYERS = ("ignore", "prefer")
 
+#: What a model that is told in words what to do is asked for: the page as Markdown with the places
+#: of its parts, its text alone, or the figures on it.
+MODES = ("document", "text", "figure")
+
 _REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
 _TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
@@ -334,6 +338,19 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a job wants of an engine that can be told more than a language."""
+
+    #: One of `MODES`.
+    mode: str = MODES[0]
+    #: Words of the client's own for the model, instead of a mode's; empty = none.
+    prompt: str = ""
+    lane: Lane = Lane.BULK
+    #: Whether another engine may read a page that this one cannot be trusted with.
+    fallback: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """The right to run one step of a job until the lease runs out.
 
@@ -397,6 +414,19 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Try:
+    """One of several readings of a page within one attempt, and why it was not the last."""
+
+    engine: str
+    #: What was different about it, such as ``text``, ``n-gram 20/90`` or ``temperature 0.2``.
+    how: str
+    #: What was wrong with it; empty for the one whose text the page has.
+    flags: tuple[str, ...] = ()
+    confidence: float | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PageResult:
     """What one attempt read on one page: the schema that every engine fills.
 
@@ -425,7 +455,11 @@ class PageResult:
     markdown: str | None = None
     blocks: tuple[Block, ...] = ()
     confidence_raw: float | None = None
+    #: How sure a model is of the places and labels that it wrote into its text.
+    confidence_layout: float | None = None
     rotation: int = 0
+    #: All readings of the page by engines that try again by themselves, the last one last.
+    tries: tuple[Try, ...] = ()
     error: JobError | None = field(default=None)
 
     def to_json(self) -> bytes:

@@ -35,14 +35,15 @@ class Sample(NamedTuple):
     confidence: float
 
 
-Read = Callable[[Quads], tuple[list[Sample], list[Sample]]]
+#: Reads lines as they are cut out, or, told so, as if the page stood on its head.
+Read = Callable[[Quads, bool], list[Sample]]
 
 
 def rotation_of(quads: Quads, read: Read) -> int:
     """By how many degrees clockwise (0, 90, 180, 270) the page has to be turned to be read.
 
-    `read` reads lines as they were cut out (upright ones turned counter-clockwise) and the other
-    way up. Columns of upright Chinese or Japanese lines are not turned.
+    Lines that stand upright are cut out turned counter-clockwise. Columns of upright Chinese or
+    Japanese lines are not turned.
     """
     if not len(quads):
         return 0
@@ -53,8 +54,10 @@ def rotation_of(quads: Quads, read: Read) -> int:
     of_kind = quads[upright if sideways else ~upright]
     longest = np.argsort(-weight[upright if sideways else ~upright])[:_SAMPLES]
     few = np.stack([_shorten(quad) for quad in of_kind[longest]])
-    as_cut, turned = read(few)
-    forward, backward = _sure(as_cut), _sure(turned)
+    as_cut = read(few, False)
+    forward = _sure(as_cut)
+    # When nothing can be that much better, there is no need to look.
+    backward = _sure(read(few, True)) if forward + _MARGIN < 1 else 0.0
     if max(forward, backward) < _LEGIBLE:
         # Neither way is text to this engine: it may be in a script that it does not know.
         return 0

@@ -1,4 +1,4 @@
-"""PP-OCRv6 on the CPU: RapidOCR's detector and recogniser, with the models in its wheel."""
+"""PP-OCRv6 on the CPU: the models in RapidOCR's wheel, its detector and its word boxes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from casola_ocr.text.upright import Upright
 from workers.engines.contrast import stretch
 from workers.engines.orientation import Sample, rotation_of, skew_of
 from workers.engines.ppocr_detect import Detector, Quads
+from workers.engines.ppocr_recognise import Recognised, Recogniser, has_openvino
 from workers.engines.ppocr_words import Box, Token, clip, make_words, share, token_confidences
 
 #: RapidOCR's own threshold: below it the "text" is mostly drawings, stamps and stains.
@@ -32,17 +33,11 @@ LINE_THRESHOLD = 0.5
 SURE_LINE = 0.95
 #: Nothing legible is smaller than this many pixels in either direction.
 SMALLEST_SIDE = 5
-#: The recogniser sees lines of this height.
-LINE_HEIGHT = 48
-#: Widths are filled up to the next of these: OpenVINO keeps some 6 MB for each that it has met.
-WIDTHS = (*range(64, 769, 64), *range(896, 1537, 128))
-#: And longer ones to a multiple of this.
-WIDTH_STEP = 256
 
 _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 1_000_000
 
-_MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
+_MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
 
 _Pixels = npt.NDArray[np.uint8]
 _log = logging.getLogger(__name__)
@@ -74,6 +69,7 @@ class PPOcrEngine:
         try:
             import cv2
             import rapidocr
+            from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
         except ImportError as error:
             raise ConfigurationError("The engine 'pp-ocrv6' needs the package rapidocr.") from error
         self.version = f"rapidocr {version('rapidocr')} PP-OCRv6 small"
@@ -81,26 +77,19 @@ class PPOcrEngine:
         threads = max(1, min(threads, os.cpu_count() or 1))
         _give_memory_back()
         cv2.setNumThreads(threads)
+        detector, recogniser = _models(Path(rapidocr.__file__).parent / "models")
         params = _parameters(threads)
-        models = Path(rapidocr.__file__).parent / "models"
-        for part, file_name in _MODELS.items():
-            path = models / file_name
-            if not path.is_file():
-                raise ConfigurationError(
-                    f"RapidOCR {version('rapidocr')} comes without the model {file_name}; "
-                    "install the version that the package names."
-                )
-            # With an explicit path RapidOCR neither checks nor downloads anything.
-            params[f"{part}.model_path"] = str(path)
+        # With an explicit path RapidOCR neither checks nor downloads anything.
+        params["Det.model_path"] = str(detector)
         try:
             reader: Any = rapidocr.RapidOCR(params=params)
             _quiet_rapidocr()
-            # The models are loaded on first use.
+            # The detector is loaded on first use.
             reader(np.asarray(_warm_image()))
             self._detector = Detector(reader.text_det)
-            self._recogniser: Any = reader.text_rec
-            self._input: Any = rapidocr.ch_ppocr_rec.typings.TextRecInput
-            self._crop: Any = reader.crop_text_regions
+            self._recogniser = Recogniser(
+                recogniser, threads, crop=reader.crop_text_regions, decoder=CTCLabelDecode
+            )
             self._boxer: Any = reader.cal_rec_boxes
             self.recognise(_warm_image())
         except Exception as error:
@@ -138,7 +127,7 @@ class PPOcrEngine:
             image = stretch(image if image.mode == "RGB" else image.convert("RGB"))
             pixels = _pixels(image)
             quads = self._detector.find(pixels)
-            rotation = rotation_of(quads, lambda few: self._sample(pixels, few))
+            rotation = rotation_of(quads, partial(self._sample, pixels))
             if rotation:
                 upright = Upright(image.size, rotation)
                 pixels = _pixels(upright.turn(image))
@@ -148,63 +137,62 @@ class PPOcrEngine:
         except Exception as error:
             raise EngineFailed("The engine could not read the page.") from error
 
-    def _sample(self, pixels: _Pixels, quads: Quads) -> tuple[list[Sample], list[Sample]]:
-        """Lines read as they are cut out, and the same ones read the other way up."""
-        crops = self._crop(pixels, quads)
-        turned = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops]
-        as_cut, other = (
-            [Sample(*self._recognised(_fill(crop))[:2]) for crop in way] for way in (crops, turned)
-        )
-        return as_cut, other
-
-    def _recognised(self, filled: _Pixels) -> tuple[str, float, Any]:
-        """Text, confidence and RapidOCR's word columns of a line."""
-        found = self._recogniser(self._input(img=[filled], return_word_box=True))
-        return found.txts[0], found.scores[0], found.word_results[0]
+    def _sample(self, pixels: _Pixels, quads: Quads, turned: bool) -> list[Sample]:
+        lines = self._recogniser.read(pixels, quads, turned)
+        return [Sample(line.text, line.confidence) for line in lines]
 
     def _read_lines(self, pixels: _Pixels, quads: Quads, upright: Upright) -> Reading:
+        boxes = [clip(_level(quad, upright), upright.level_size) for quad in quads]
+        quads = quads[[box is not None for box in boxes]]
         lines, unsure = [], []
         length = doubtful = 0.0
-        for quad in quads:
-            box = clip(_level(quad, upright), upright.level_size)
-            if box is None:
-                continue
-            # One after the other: all crops of a page together are as large as the page.
-            (crop,) = self._crop(pixels, quad[np.newaxis])
-            filled = _fill(crop)
-            text, score, info = self._recognised(filled)
-            length += crop.shape[1]
-            if score < SURE_LINE:
-                doubtful += crop.shape[1]
+        found = self._recogniser.read(pixels, quads)
+        for quad, box, line in zip(quads, filter(None, boxes), found, strict=True):
+            length += line.size[0]
+            if line.confidence < SURE_LINE:
+                doubtful += line.size[0]
                 unsure.append(box)
-            if score < LINE_THRESHOLD or not text.strip():
+            text = line.text.strip()
+            if line.confidence < LINE_THRESHOLD or not text:
                 continue
-            tokens = self._tokens(filled, crop, quad, text, info)
-            tokens = [Token(t, sure, _level(corners, upright)) for t, sure, corners in tokens]
-            words = make_words(text.strip(), tokens, upright.level_size)
-            lines.append(Line(text=text.strip(), confidence=share(score), box=box, words=words))
+            tokens = [
+                Token(token, sure, _level(corners, upright))
+                for token, sure, corners in self._tokens(line, quad)
+            ]
+            words = make_words(text, tokens, upright.level_size)
+            lines.append(Line(text=text, confidence=share(line.confidence), box=box, words=words))
         return Reading(lines, upright, unsure, doubtful / max(1.0, length))
 
-    def _tokens(
-        self, filled: _Pixels, crop: _Pixels, quad: Any, text: str, info: Any
-    ) -> list[Token]:
+    def _tokens(self, line: Recognised, quad: Any) -> list[Token]:
         """RapidOCR's words of a line, each with its own confidence.
 
         RapidOCR itself pairs words with the confidences of single characters.
         """
-        if not crop.size or not info.words:
+        width, height = line.size
+        if not line.info.words:
             return []
-        pieces, corners, _ = self._boxer.cal_ocr_word_box(text, _corners_of(filled), info, False)
-        corners = [_inside(box, crop.shape[1]) for box in corners]
+        around = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+        pieces, corners, _ = self._boxer.cal_ocr_word_box(line.text, around, line.info, False)
         corners = self._boxer.reverse_rotate_crop_image(
             quad.copy(),
             self._boxer.adjust_box_overlap(corners),
             self._boxer.get_box_direction(quad),
         )
-        confidences = token_confidences(text, pieces, info.confs)
+        confidences = token_confidences(line.text, pieces, line.info.confs)
         if confidences is None or len(corners) != len(pieces):
             return []
         return [Token(*token) for token in zip(pieces, confidences, corners, strict=True)]
+
+
+def _models(folder: Path) -> list[Path]:
+    paths = [folder / name for name in _MODELS]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigurationError(
+                f"RapidOCR {version('rapidocr')} comes without the model {path.name}; "
+                "install the version that the package names."
+            )
+    return paths
 
 
 def _parameters(threads: int) -> dict[str, Any]:
@@ -214,18 +202,19 @@ def _parameters(threads: int) -> dict[str, Any]:
         "EngineConfig.onnxruntime.intra_op_num_threads": threads,
         "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         "EngineConfig.openvino.inference_num_threads": threads,
+        # Pinned, the children of a worker would all sit on the same cores.
+        "EngineConfig.openvino.enable_cpu_pinning": "NO",
         "Global.log_level": "error",
-        # The classifier turns upright lines over (long ones of books above all); which way up a
-        # page is, is decided for the page.
+        # Which way up a page is, is decided for the page (RapidOCR's classifier turns upright lines
+        # over, long ones of books above all), and its lines are read by `Recogniser`.
         "Global.use_cls": False,
-        # Side by side, lines are filled up to the longest; one by one takes less time.
-        "Rec.rec_batch_num": 1,
+        "Global.use_rec": False,
         # The page is scaled before: see Detector.
         "Det.limit_type": "max",
         "Det.limit_side_len": 100_000,
     }
-    if find_spec("openvino") is not None:
-        params |= {f"{part}.engine_type": rapidocr.EngineType.OPENVINO for part in _MODELS}
+    if has_openvino():
+        params["Det.engine_type"] = rapidocr.EngineType.OPENVINO
     return params
 
 
@@ -244,32 +233,8 @@ def _pixels(image: Image.Image) -> _Pixels:
     return np.frombuffer(raw, np.uint8).reshape(image.height, image.width, 3)
 
 
-def _fill(crop: _Pixels) -> _Pixels:
-    """The crop with its background continued to a width that the recogniser has met before."""
-    height, width = crop.shape[:2]
-    scaled = max(1, round(width * LINE_HEIGHT / max(1, height)))
-    wanted = next((known for known in WIDTHS if known >= scaled), _multiple(scaled))
-    more = round(wanted * height / LINE_HEIGHT) - width
-    if more <= 0:
-        return crop
-    return np.pad(crop, ((0, 0), (0, more), (0, 0)), mode="edge")
-
-
-def _multiple(width: int) -> int:
-    return -(-width // WIDTH_STEP) * WIDTH_STEP
-
-
-def _inside(corners: Any, width: int) -> list[list[float]]:
-    return [[min(x, width), y] for x, y in corners]
-
-
 def _level(corners: Any, upright: Upright) -> list[tuple[float, float]]:
     return [upright.to_level(float(x), float(y)) for x, y in corners]
-
-
-def _corners_of(crop: Any) -> Any:
-    height, width = crop.shape[:2]
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]])
 
 
 def _quiet_rapidocr() -> None:
