@@ -82,10 +82,10 @@ class Settings(BaseSettings):
         (), description="engines that this worker runs, comma separated; empty = installed CPU ones"
     )
     cpu_workers: int = Field(
-        default_factory=lambda: max(1, _cores() // 2),
+        default_factory=_cores,
         ge=1,
         le=512,
-        description="worker children that read pages on CPUs; default: half the cores",
+        description="worker children that read pages on CPUs; default: one for each core",
     )
     cpu_threads: int = Field(
         default_factory=lambda: min(2, _cores()),
