@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from PIL import Image, ImageChops
 
-#: Pixels of the long side at which pages are compared: small print is still parted into strokes.
-LONG_SIDE = 1600
+#: Pixels to which larger pages are scaled, A4 at 137 dpi: small print still has its strokes.
+PIXELS = 1600 * 1131
 #: A page whose tones differ by less (of 255) has nothing on it but paper.
 LEAST_CONTRAST = 40
 #: By how much neighbours differ at an edge, of 255; on pale pages by this part of their contrast.
 EDGE, PALE_EDGE, LEAST_EDGE = 24, 1 / 8, 8
-#: Edges that a character leaves at `LONG_SIDE` where print is smallest: see docs/why.md.
+#: Edges that a character leaves at that size where print is smallest: see docs/why.md.
 EDGES_PER_CHARACTER = 32
 #: Share of the pixels that is left out before the darkest and the lightest tone are looked for: a
 #: page with one word has little more.
@@ -24,8 +26,9 @@ def ink_of(image: Image.Image) -> float:
     more, so this is a bound and no estimate: hardly any page has more text, and many have a fifth
     of it. Safe to call from several threads; the image stays as it is.
     """
-    grey = image.reduce(max(1, max(image.size) // LONG_SIDE)).convert("L")
-    scale = LONG_SIDE / max(grey.size)
+    scale = math.sqrt(PIXELS / (image.width * image.height))
+    grey = image.reduce(max(1, math.floor(1 / scale))).convert("L")
+    scale = math.sqrt(PIXELS / (grey.width * grey.height))
     if scale < 1:
         size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
         grey = grey.resize(size, Image.Resampling.BILINEAR)

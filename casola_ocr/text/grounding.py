@@ -113,7 +113,7 @@ def parse(output: str, size: tuple[int, int]) -> Grounding:
             _close(output, head, token.start, passages, markup)
         if token.text in (_REF, _DET):
             head = (_after_ref if token.text == _REF else _after_det)(output, tokens, at, size)
-            malformed |= not head.good
+            malformed |= not head.good or token.text == _DET
             at = head.following
             continue
         if token.text:

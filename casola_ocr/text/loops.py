@@ -23,14 +23,17 @@ from casola_ocr.text.token_confidence import tokens_in
 #: Of a page that the guard flagged the confidence is no higher: half of its words may be made up.
 MOST_CONFIDENCE = 0.5
 
-#: Characters that are compressed at once; fewer than the second number tell nothing.
-WINDOW, LEAST_WINDOW = 2000, 500
+#: Characters that are compressed at once, from each half of them on; fewer than the second number
+#: tell nothing.
+WINDOW, LEAST_WINDOW = 1000, 500
 #: How many times smaller it becomes. Whisper takes 2.4, for texts of half a minute.
 PROSE_RATIO, TABLE_RATIO = 3.0, 10.0
-#: Letters of a cell that is compressed: tables repeat numbers, units and yes or no.
-_CELL_LETTERS = 4
+#: Letters of a line or a cell that is compressed: tables repeat numbers, units and yes or no.
+_LEAST_LETTERS = 4
 #: Leaders and lines to write on.
-_RUN = re.compile(r"([^\w\n])(?:[ \t]?\1){3,}")
+_RUN = re.compile(r"([^\w\n]|_)(?:[ \t]?\1){3,}")
+#: How a table ends after its last row.
+_TABLE_END = re.compile(r"(?:\s*</t(?:able|body|foot)>)+\Z")
 _LETTER = re.compile(r"[^\W\d_]")
 
 #: Characters at the end in which a repeated suffix is looked for, and of which it has to have some.
@@ -48,7 +51,7 @@ BANNED_SHARE, LEAST_BANNED = 0.01, 4
 _TIED = math.log(0.2)
 
 #: Characters of text for each that there is ink for, and what small pages have in excess.
-TEXT_PER_INK, LEAST_EXCESS = 2.0, 200
+TEXT_PER_INK, LEAST_EXCESS = 3.0, 200
 #: Ink (in characters) below which a page may be dust and folds.
 LEAST_INK = 30.0
 
@@ -90,23 +93,24 @@ def compression_ratio(text: str) -> float:
 
 
 def _is_compressible(sections: Sequence[Section]) -> bool:
-    prose = [section.text for section in sections if section.label != TABLE]
-    tables = [_cells_of(section.text) for section in sections if section.label == TABLE]
+    tables = [_worded(section.text) for section in sections if section.label == TABLE]
+    prose = [_worded(section.text) for section in sections if section.label != TABLE]
     # Besides each block all of them as one: a loop may give every line a block.
     for texts, limit in ((prose, PROSE_RATIO), (tables, TABLE_RATIO)):
         for text in {*texts, "\n".join(texts)}:
-            if any(compression_ratio(part) > limit for part in _windows(_RUN.sub(r"\1", text))):
+            if any(compression_ratio(part) > limit for part in _windows(text)):
                 return True
     return False
 
 
-def _cells_of(table: str) -> str:
-    cells = (cell for line in table.split("\n") for cell in line.split("\t"))
-    return "\n".join(cell for cell in cells if len(_LETTER.findall(cell)) >= _CELL_LETTERS)
+def _worded(text: str) -> str:
+    """The lines and cells that have words, without what print repeats."""
+    pieces = _RUN.sub(r"\1", text).replace("\t", "\n").split("\n")
+    return "\n".join(piece for piece in pieces if len(_LETTER.findall(piece)) >= _LEAST_LETTERS)
 
 
 def _windows(text: str) -> Iterator[str]:
-    for start in range(0, len(text), WINDOW):
+    for start in range(0, len(text), WINDOW // 2):
         part = text[start : start + WINDOW]
         if len(part) >= LEAST_WINDOW:
             yield part
@@ -121,7 +125,7 @@ def _ends_in_loop(output: str, grounding: Grounding) -> bool:
         length += len(content)
         if length > TAIL:
             break
-    tail = "\n".join(reversed(lines))[-TAIL:]
+    tail = _TABLE_END.sub("", "\n".join(reversed(lines))[-TAIL:])
     last = grounding.passages[-1].label if grounding.passages else ""
     in_table = last == TABLE or tail.rfind("<td") > tail.rfind("</table>")
     return _repeats_suffix(tail, in_table)
