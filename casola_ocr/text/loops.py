@@ -23,9 +23,9 @@ from casola_ocr.text.token_confidence import tokens_in
 #: Of a page that the guard flagged the confidence is no higher: half of its words may be made up.
 MOST_CONFIDENCE = 0.5
 
-#: Characters that are compressed at once, from each half of them on; fewer than the second number
-#: tell nothing.
-WINDOW, LEAST_WINDOW = 1000, 500
+#: Characters that are compressed at once, from each half of them on: few for a loop in a long
+#: text, many for one of whole passages. Half as many tell nothing.
+WINDOWS = (1000, 8000)
 #: How many times smaller it becomes. Whisper takes 2.4, for texts of half a minute.
 PROSE_RATIO, TABLE_RATIO = 3.0, 10.0
 #: Letters of a line or a cell that is compressed: tables repeat numbers, units and yes or no.
@@ -110,10 +110,11 @@ def _worded(text: str) -> str:
 
 
 def _windows(text: str) -> Iterator[str]:
-    for start in range(0, len(text), WINDOW // 2):
-        part = text[start : start + WINDOW]
-        if len(part) >= LEAST_WINDOW:
-            yield part
+    for size in WINDOWS:
+        for start in range(0, len(text), size // 2):
+            part = text[start : start + size]
+            if len(part) >= size // 2:
+                yield part
 
 
 def _ends_in_loop(output: str, grounding: Grounding) -> bool:
