@@ -3,8 +3,8 @@
     python -m benchmarks.loop_guard CORPUS [--report FILE]
 
 The true text of each page goes through the guard as if a model had written it, in three forms: as
-it is, a block for each line, and as one table. A flag on any page is a false alarm, and named. Then a
-loop of the page's own lines is put into the first form: how many loops does the text alone tell?
+it is, a block for each line, and as one table. A flag on any page is a false alarm, and named.
+Then a loop of the page's own lines is put into the first form: how many does the text alone tell?
 """
 
 from __future__ import annotations

@@ -155,8 +155,9 @@ def _after_ref(output: str, tokens: Sequence[_Token], at: int, size: tuple[int, 
     elif closed.text == _DET:
         following = at + 1
     else:
-        # It was never closed: a label's beginning is markup, and anything else is text.
-        end = closed.start if _CUT_LABEL.fullmatch(written) else opened.end
+        # Never closed: a label, or its beginning at the very end, is markup; the rest is text.
+        cut = not closed.text and _CUT_LABEL.fullmatch(written)
+        end = closed.start if cut or label in LABELS else opened.end
         return _Head(TEXT, (), opened.start, end, at + 1, good=False)
     end = closed.end if closed.text == _REF_END else closed.start
     printed = (opened.end, closed.start) if label and label not in LABELS else None
@@ -180,7 +181,7 @@ def _after_det(output: str, tokens: Sequence[_Token], at: int, size: tuple[int, 
         boxes, good = _boxes(written, size)
         return _Head(TEXT, boxes, opened.start, closed.end, at + 2, good=good)
     # Not closed, or with text in it: that text begins behind the boxes.
-    told = told[: told.rfind("]") + 1] or told
+    told = (told[: told.rfind("]") + 1] or told) if told.lstrip().startswith("[") else ""
     boxes, _ = _boxes(told, size)
     return _Head(TEXT, boxes, opened.start, opened.end + len(told), at + 1, good=False)
 
@@ -207,10 +208,11 @@ def _boxes(written: str, size: tuple[int, int]) -> tuple[tuple[Box, ...], bool]:
 def _is_box(box: Any) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
-    if not all(type(number) in (int, float) and math.isfinite(number) for number in box):
+    if not all(type(number) in (int, float) for number in box):
         return False
     x0, y0, x1, y1 = box
-    return bool(x0 <= x1 and y0 <= y1)
+    # Not a number compares with nothing.
+    return all(-math.inf < number < math.inf for number in box) and x0 <= x1 and y0 <= y1
 
 
 def _to_pixels(box: Sequence[int], size: tuple[int, int]) -> Box:

@@ -97,7 +97,7 @@ def _is_compressible(sections: Sequence[Section]) -> bool:
     prose = [_worded(section.text) for section in sections if section.label != TABLE]
     # Besides each block all of them as one: a loop may give every line a block.
     for texts, limit in ((prose, PROSE_RATIO), (tables, TABLE_RATIO)):
-        for text in {*texts, "\n".join(texts)}:
+        for text in {*texts, "\n".join(filter(None, texts))}:
             if any(compression_ratio(part) > limit for part in _windows(text)):
                 return True
     return False

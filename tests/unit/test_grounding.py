@@ -121,6 +121,9 @@ def test_a_label_of_the_models_own_is_kept() -> None:
         ("<|ref|>text<|/ref|><|det|><|/det|>Name", [("text", "Name")]),
         ("<|ref|><|ref|>text<|/ref|><|det|>[[1,2,3,4]]<|/det|>Name", [("text", "Name")]),
         ("<|/ref|>Name<|/det|>", [("text", "Name")]),
+        ("<|ref|>word<|ref|>text", [("text", "word")]),
+        ("<|ref|>title<|ref|>tex", []),
+        ("<|ref|>text<|/ref|><|det|>2024 was", [("text", "2024 was")]),
         ("Name<|grounding|><｜end▁of▁sentence｜>", [("text", "Name")]),
     ],
 )
@@ -147,6 +150,7 @@ def test_markup_that_is_cut_off_or_out_of_place_costs_no_text(
         ("[[1, 2, 3, NaN]]", ()),
         (f"[[1, 2, 3, {'9' * 5000}]]", ()),
         ("[" * 100_000, ()),
+        (f"[[1, 2, {'9' * 400}, 4]]", ((1, 4, 999, 8),)),
         ("[]", ()),
         ('{"a": 1}', ()),
         ("7", ()),
