@@ -34,6 +34,11 @@ def _tables() -> dict[str, Table]:
     }
 
 
+def has_calibration(engine: str) -> bool:
+    """Whether a table was fitted for the engine of this name."""
+    return engine in _tables()
+
+
 def calibrate(engine: str, confidence: float) -> float:
     """The chance that a word is right of which the engine is this sure."""
     table = _tables().get(engine)
