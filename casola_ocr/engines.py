@@ -94,6 +94,11 @@ class EngineInfo:
         }
 
 
+def languages_of(engine: str) -> frozenset[str]:
+    """The codes of the languages that an engine can ever read."""
+    return _READS[engine]
+
+
 def announcement(name: str, version: str, languages: Iterable[str] | None) -> tuple[str, ...]:
     """The capabilities of a worker that runs this engine; `languages` by code, None = fixed."""
     # A comma separates capabilities.
