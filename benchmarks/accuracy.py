@@ -22,9 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.common import console, errors, figures_table, parser, write_report
-from benchmarks.corpus import Entry, read_manifest
 from benchmarks.readers import OURS, PEERS, Reading, read_all
 from benchmarks.scores import Scores, mean, normalise, score
+from casola_ocr.corpus import Entry, read_manifest
 
 ORACLE = "oracle"
 

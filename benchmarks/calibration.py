@@ -16,24 +16,29 @@ last, with the two others in force, on pages that were fused, if there are enoug
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from rich.progress import track
 
 import casola_ocr.text
 from benchmarks.common import console, errors, figures_table, parser, write_report
-from benchmarks.corpus import MOST_PAGES, Entry, read_manifest
+from benchmarks.documents import MOST_PAGES, open_entry
 from benchmarks.readers import pool_of
-from benchmarks.scores import UNSPACED
+from casola_ocr.corpus import Entry, halves, read_manifest
 from casola_ocr.errors import CasolaError
 from casola_ocr.languages import AUTO, LANGUAGES
 from casola_ocr.model import PageResult
-from casola_ocr.text.calibration import Table, chance
-from casola_ocr.text.reliability import Bin, Verdict, expected_error, fit, judged, reliability
+from casola_ocr.text.calibration import Table, write_tables
+from casola_ocr.text.fitting import (
+    Fitted,
+    TooFewWords,
+    can_be_judged,
+    fitted,
+    judged_words,
+    raw_verdicts,
+)
+from casola_ocr.text.reliability import Verdict, expected_error
 from workers.engines import make_engine
 from workers.engines.auto import FIRST_SCRIPTS
 from workers.engines.base import Engine
@@ -41,38 +46,21 @@ from workers.engines.base import Engine
 TABLES = Path(casola_ocr.text.__path__[0]) / "calibration.json"
 FIRST, SECOND = "pp-ocrv6", "tesseract"
 FUSED = f"{FIRST}+{SECOND}"
-#: A table made of fewer words says little.
-LEAST_WORDS = 500
-
 #: By file name.
 Verdicts = Mapping[str, Sequence[Verdict]]
 
 
-def halves(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """The files for fitting and the others: every second of a kind, by the hash of its name."""
-    kinds: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        kinds[entry.kind].append(entry)
-    fitting: list[Entry] = []
-    others: list[Entry] = []
-    for members in kinds.values():
-        members.sort(key=lambda entry: sha256(entry.name.encode()).digest())
-        fitting += members[::2]
-        others += members[1::2]
-    return fitting, others
-
-
 def verdicts(entry: Entry, pages: Sequence[PageResult], engine: str) -> list[Verdict]:
     """Of the words on the pages that this engine read, with the confidences before its table."""
-    lines = [line for page in pages if page.engine == engine for line in page.lines]
-    words = judged(lines, entry.truth or "", case_insensitive=entry.case_insensitive)
-    given = [(w.confidence if engine == FUSED else w.confidence_raw, right) for w, right in words]
-    return [(confidence, right) for confidence, right in given if confidence is not None]
+    if engine != FUSED:
+        return raw_verdicts(entry, pages, engine)
+    words = judged_words(entry, pages, engine)
+    return [(word.confidence, right) for word, right in words if word.confidence is not None]
 
 
 def suits(engine: str, entry: Entry) -> bool:
     known = engine != FIRST or LANGUAGES[entry.language].script in FIRST_SCRIPTS
-    return known and entry.truth is not None and entry.language not in UNSPACED
+    return known and can_be_judged(entry)
 
 
 def read(
@@ -99,7 +87,7 @@ def _start(name: str, threads: int) -> None:
 
 def _read(entry: Entry) -> tuple[list[PageResult], list[str]]:
     pages, failures = [], []
-    with entry.open() as document:
+    with open_entry(entry) as document:
         for number in range(1, document.count(MOST_PAGES) + 1):
             try:
                 image = document.page(number)
@@ -113,22 +101,11 @@ def pooled(found: Verdicts, entries: Sequence[Entry]) -> list[Verdict]:
     return [verdict for entry in entries for verdict in found.get(entry.name, ())]
 
 
-def write_tables(tables: Mapping[str, Table]) -> None:
-    """A row for each engine, as people read it."""
-    rows = (f"  {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
-    TABLES.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
-
-
-def show(name: str, before: Sequence[Bin], after: Sequence[Bin]) -> None:
-    words = sum(each.words for each in before)
-    wrong = f"{expected_error(before):.3f} before, {expected_error(after):.3f} after"
-    console.print(f"{name}: {words} words of the other half, expected calibration error {wrong}")
+def show(name: str, found: Fitted) -> None:
+    console.print(f"{name}: {found}", markup=False)
     table = figures_table("", ("", "words", "confidence", "right"))
-    for title, bins in (("before", before), ("after", after)):
-        for each in bins:
-            table.add_row(title, str(each.words), f"{each.confidence:.3f}", f"{each.right:.3f}")
-            title = ""
-        table.add_section()
+    for row in found.rows():
+        table.add_row(*row)
     console.print(table)
 
 
@@ -150,20 +127,18 @@ def main() -> None:
             entry.name: verdicts(entry, pages, engine)
             for entry, pages in read(reader, suitable, chosen.processes, chosen.threads)
         }
-        known, fresh = pooled(found, fitting), pooled(found, others)
-        if len(known) < LEAST_WORDS or not fresh:
-            console.print(f"{engine}: only {len(known)} words, so no table\n", markup=False)
+        try:
+            made = fitted(pooled(found, fitting), pooled(found, others))
+        except TooFewWords as error:
+            console.print(f"{engine}: {error}, so no table\n", markup=False)
             continue
-        table = tables[engine] = fit(known)
+        tables[engine] = made.table
         # In force for what is read next.
-        write_tables(tables)
-        before = reliability(fresh)
-        after = reliability((chance(table, confidence), right) for confidence, right in fresh)
-        show(engine, before, after)
-        figures[engine] = {
-            "fitted_on": len(known),
-            "before": {"error": expected_error(before), "bins": [b._asdict() for b in before]},
-            "after": {"error": expected_error(after), "bins": [b._asdict() for b in after]},
+        write_tables(TABLES, tables)
+        show(engine, made)
+        figures[engine] = {"fitted_on": made.words} | {
+            name: {"error": expected_error(bins), "bins": [each._asdict() for each in bins]}
+            for name, bins in (("before", made.before), ("after", made.after))
         }
     write_report(chosen.report, {"files": {e.name: e in fitting for e in entries}, **figures})
 

@@ -25,7 +25,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from benchmarks.corpus import MOST_PAGES, Entry
+from benchmarks.documents import MOST_PAGES, open_entry
+from casola_ocr.corpus import Entry
 from casola_ocr.errors import CasolaError
 from casola_ocr.languages import AUTO, LANGUAGES
 from casola_ocr.text.language import detect_language
@@ -175,7 +176,7 @@ def _read(entry: Entry) -> Reading:
     failures: list[str] = []
     seconds = 0.0
     try:
-        with entry.open() as document:
+        with open_entry(entry) as document:
             for number in range(1, document.count(MOST_PAGES) + 1):
                 texts.append("")
                 try:

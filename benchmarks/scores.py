@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-#: Languages that are compared by character.
-UNSPACED = ("ja", "ko", "zh")
+from casola_ocr.corpus import UNSPACED
 
 _PARTED = re.compile(r"(?<=\w)[-\u00ad\u2010][^\S\n]*\n\s*(?=\w)")
 

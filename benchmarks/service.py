@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from benchmarks.common import console, figures_table, pair, parser, write_report
-from benchmarks.corpus import open_picture
+from benchmarks.documents import open_picture
 from benchmarks.serving import casola
 from casola_ocr.sample import sample_image
 from casola_ocr.settings import load_settings

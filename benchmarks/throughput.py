@@ -29,10 +29,11 @@ import httpx
 
 from benchmarks.accuracy import scores_of
 from benchmarks.common import console, errors, figures_table, parser, write_report
-from benchmarks.corpus import Entry, open_picture, read_manifest
+from benchmarks.documents import open_picture
 from benchmarks.readers import pool_of
 from benchmarks.scores import mean
 from benchmarks.serving import Server, casola, rapidocr_api
+from casola_ocr.corpus import Entry, read_manifest
 from casola_ocr.languages import AUTO
 from casola_ocr.sample import sample_image
 from casola_ocr.settings import load_settings

@@ -17,8 +17,9 @@ from rich.table import Table
 from casola_ocr import __version__, operators
 from casola_ocr.errors import CasolaError, ConfigurationError
 from casola_ocr.languages import LANGUAGES, MAIN_LANGUAGES
-from casola_ocr.reading import read
+from casola_ocr.reading import calibrate, read
 from casola_ocr.settings import load_settings, unknown_variables, variable_name
+from casola_ocr.text.calibration import read_tables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +33,7 @@ app.add_typer(operators.tokens_app, name="tokens")
 app.add_typer(operators.dead_app, name="dead")
 app.command()(operators.fsck)
 app.command()(read)
+app.command()(calibrate)
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -161,6 +163,12 @@ def doctor() -> None:
             raise ConfigurationError("RapidOCR has no models: pip install --force-reinstall it.")
         return f"RapidOCR models: {', '.join(found)}"
 
+    def calibration() -> str:
+        if not settings.calibration_file:
+            return "calibration: the tables that are shipped"
+        own = ", ".join(read_tables(Path(settings.calibration_file)))
+        return f"calibration: tables of your own for {own}"
+
     def variables() -> str:
         if unknown := unknown_variables(os.environ):
             raise ConfigurationError("; ".join(unknown))
@@ -188,6 +196,7 @@ def doctor() -> None:
         engines,
         tesseract,
         models,
+        calibration,
         variables,
         server,
     ]

@@ -23,6 +23,7 @@ from casola_ocr.errors import ConfigurationError
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings, environment
 from casola_ocr.supervisor import ChildSpec, GaveUp, Supervisor
+from casola_ocr.text.calibration import read_tables
 
 #: When it takes longer than this to get ready, say what is missing.
 PATIENCE_SECONDS = 30.0
@@ -42,8 +43,12 @@ def serve(settings: Settings) -> int:
     """Run everything until SIGTERM, SIGINT or SIGHUP; returns the exit status.
 
     Raises:
-        ConfigurationError: the folder is in use, the port is taken, or a token is missing.
+        ConfigurationError: the folder is in use, the port is taken, a token is missing, or the
+            calibration file is damaged.
     """
+    if settings.calibration_file:
+        # Workers would say it in their logs only, and be started again and again.
+        read_tables(Path(settings.calibration_file))
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(settings.data_dir) as lock:

@@ -13,10 +13,13 @@ from typing import Any
 from casola_ocr.errors import (
     EngineUnavailable,
     LanguageNotInstalled,
+    MalformedRequest,
     UnknownLanguage,
     UnknownModel,
 )
+from casola_ocr.languages import AUTO as ANY_LANGUAGE
 from casola_ocr.languages import LANGUAGES, Language, parse_codes
+from casola_ocr.model import MODES
 from casola_ocr.records import Records
 
 #: As a model: whichever engine suits. As an engine: the CPU engines together, page by page.
@@ -43,6 +46,11 @@ _READS = {
 }
 ENGINES = tuple(_READS)
 
+#: What an engine can be told beside languages; one that writes text and Markdown in any case takes
+#: ``document`` and ``text`` for the same. The second DeepSeek-OCR was trained with these two only.
+_MODES = dict.fromkeys(ENGINES, ("document", "text")) | {"deepseek-ocr": MODES}
+_PROMPTED = {"deepseek-ocr"}
+
 _ABOUT = {
     "deepseek-ocr-v2": "GPU: layout, tables and formulas as Markdown, in most languages",
     "deepseek-ocr": "GPU: layout, tables and formulas as Markdown, in most languages",
@@ -65,6 +73,10 @@ class EngineInfo:
     #: What it can ever read, and what of it works now.
     languages: tuple[Language, ...]
     works: frozenset[str]
+    #: Which of `MODES` it can be asked for, and whether it takes a prompt; of ``auto``, what the
+    #: live ones do.
+    modes: tuple[str, ...]
+    prompt: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The public shape, fixed by the API reference."""
@@ -77,7 +89,14 @@ class EngineInfo:
                 {"code": known.code, "name": known.name, "works": known.code in self.works}
                 for known in self.languages
             ],
+            "modes": list(self.modes),
+            "prompt": self.prompt,
         }
+
+
+def languages_of(engine: str) -> frozenset[str]:
+    """The codes of the languages that an engine can ever read."""
+    return _READS[engine]
 
 
 def announcement(name: str, version: str, languages: Iterable[str] | None) -> tuple[str, ...]:
@@ -101,6 +120,7 @@ def list_engines(records: Records) -> tuple[EngineInfo, ...]:
         # Also without the engine of this name, `auto` finds one that reads.
         runs = live if name == AUTO else tuple({name} & set(live))
         works = frozenset[str]().union(*(_works(capabilities, engine) for engine in runs))
+        told = live if name == AUTO else (name,)
         found.append(
             EngineInfo(
                 name=name,
@@ -109,18 +129,31 @@ def list_engines(records: Records) -> tuple[EngineInfo, ...]:
                 about=_ABOUT[name],
                 languages=tuple(LANGUAGES[code] for code in LANGUAGES if code in _READS[name]),
                 works=works,
+                modes=tuple(mode for mode in MODES if any(mode in _MODES[each] for each in told)),
+                prompt=not _PROMPTED.isdisjoint(told),
             )
         )
     return tuple(found)
 
 
-def choose_engine(records: Records, model: str, language: str) -> str:
-    """The engine that reads for this model name: for ``auto`` the first that reads all languages.
+def takes_prompt(records: Records, model: str) -> bool:
+    """Whether the engine that reads for this model name takes a prompt; raises as `choose_engine`.
 
-    `language` is as `languages.language_codes` writes it.
+    What is chosen does not depend on it: ``auto`` takes no other engine for a prompt's sake here.
+    """
+    return choose_engine(records, model, ANY_LANGUAGE) in _PROMPTED
+
+
+def choose_engine(
+    records: Records, model: str, language: str, *, mode: str = MODES[0], prompt: str = ""
+) -> str:
+    """The engine that reads for this model name: for ``auto`` the first that can do all of it.
+
+    `language` is as `languages.language_codes` writes it, `prompt` as `prompts.checked_prompt`.
 
     Raises:
         UnknownModel: there is no such model.
+        MalformedRequest: there is no such mode, or the model cannot be told the mode or a prompt.
         EngineUnavailable: no live worker runs it.
         UnknownLanguage: it can never read one of the languages.
         LanguageNotInstalled: it could, but not every worker that runs it has the data.
@@ -130,7 +163,11 @@ def choose_engine(records: Records, model: str, language: str) -> str:
     listed = ", ".join(dict.fromkeys((AUTO, *live))) if live else "none"
     if model not in ENGINES:
         raise UnknownModel(f"No model has this name. Models that are live now: {listed}.")
-    candidates = live if model == AUTO else tuple({model} & set(live))
+    if mode not in MODES:
+        raise MalformedRequest(f"'mode' is one of {', '.join(MODES)}.", field="mode")
+    asked = live if model == AUTO else (model,)
+    _check_wishes(asked, mode, prompt)
+    candidates = [name for name in asked if name in live and _can(name, mode, prompt)]
     if not candidates:
         raise EngineUnavailable(
             f"No live worker runs this model. Models that are live now: {listed}.",
@@ -146,8 +183,40 @@ def choose_engine(records: Records, model: str, language: str) -> str:
             works = _works(capabilities, engine)
             raise not_installed([known for known in languages if known.code not in works])
     names = ", ".join(known.name for known in languages)
-    able = ", ".join(name for name in ENGINES if name != AUTO and wanted <= _READS[name])
+    able = ", ".join(
+        name
+        for name in ENGINES
+        if name != AUTO and wanted <= _READS[name] and _can(name, mode, prompt)
+    )
     raise UnknownLanguage(f"The model {model} cannot read {names} here. Models that can: {able}.")
+
+
+def _can(engine: str, mode: str, prompt: str) -> bool:
+    return mode in _MODES[engine] and (not prompt or engine in _PROMPTED)
+
+
+def _check_wishes(asked: Sequence[str], mode: str, prompt: str) -> None:
+    """Refuse what none of these engines can be told, naming those that can.
+
+    Raises:
+        MalformedRequest: there are engines, and none of them can do it.
+    """
+    if not asked or any(_can(engine, mode, prompt) for engine in asked):
+        return
+    known = [each for each in MODES if any(each in _MODES[engine] for engine in asked)]
+    names = ", ".join(asked)
+    able = ", ".join(engine for engine in ENGINES if _can(engine, mode, prompt))
+    if mode not in known:
+        raise MalformedRequest(
+            f"The mode {mode} is not known to {names}: {' and '.join(known)} are. "
+            f"Models that know it: {able}.",
+            field="mode",
+        )
+    raise MalformedRequest(
+        f"A prompt is taken by none of {names}, only the modes {' and '.join(known)}. "
+        f"Models that take one: {able}.",
+        field="prompt",
+    )
 
 
 def not_installed(missing: Sequence[Language]) -> LanguageNotInstalled:

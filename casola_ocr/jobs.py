@@ -34,6 +34,7 @@ from casola_ocr.model import (
     queued_job,
 )
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.prompts import checked_prompt
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
 from casola_ocr.recovery import registration
@@ -90,7 +91,8 @@ class Jobs:
             BadUrl, FetchRefused: a document is not acceptable; with several, the detail names it.
             UnknownModel, UnknownLanguage, LanguageNotInstalled, EngineUnavailable: nobody can read
                 it as asked.
-            BadSelection, MalformedRequest: the pages or the use of embedded text.
+            BadSelection, MalformedRequest: the pages, the use of embedded text, or a mode or prompt
+                that the model does not take.
             TooBusy, Overloaded: too much waits already.
             InProgress, KeyReused, Gone: the idempotency key is in use, was used for another
             submission, or its job was deleted.
@@ -279,6 +281,9 @@ class Jobs:
                 run=job.run,
                 model=job.model,
                 engine=job.engine,
+                mode=job.mode,
+                prompt=job.prompt,
+                fallback=job.fallback,
                 cancelled_at=cancelled_at,
             )
             self._store.put(keys.marker(job.request_id, job.run), marker.to_json())
@@ -294,13 +299,23 @@ class Jobs:
             raise NotFound()
         recovery.recover_one(self._settings, self._records, self._store, self._publisher, manifest)
 
-    def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
-        """Read the failed pages of an ended job again, with another model if one is named.
+    def retry(
+        self,
+        tenant: str,
+        request_id: str,
+        model: str = "",
+        *,
+        mode: str | None = None,
+        prompt: str | None = None,
+        fallback: bool | None = None,
+    ) -> Job:
+        """Read the failed pages of an ended job again, otherwise where something else is named.
 
         A job that is being read already is answered as it stands.
 
         Raises:
             Conflict: no page of it failed, or it was cancelled.
+            MalformedRequest: the model does not take the mode or the prompt.
             UnknownModel, UnknownLanguage, LanguageNotInstalled, EngineUnavailable: nobody can read
                 it with that model.
             TooBusy, Overloaded: too much waits already.
@@ -311,8 +326,19 @@ class Jobs:
         if job.status is JobStatus.CANCELLED or not (job.pages.failed or job.error):
             raise Conflict("No page of this job failed, so there is nothing to read again.")
         model = model or job.model
-        engine = engines.choose_engine(self._records, model, job.language)
-        marker = Marker(tenant=tenant, run=job.run + 1, model=model, engine=engine)
+        mode = job.mode if mode is None else mode
+        prompt = job.prompt if prompt is None else checked_prompt(prompt)
+        marker = Marker(
+            tenant=tenant,
+            run=job.run + 1,
+            model=model,
+            engine=engines.choose_engine(
+                self._records, model, job.language, mode=mode, prompt=prompt
+            ),
+            mode=mode,
+            prompt=prompt,
+            fallback=job.fallback if fallback is None else fallback,
+        )
         manifest = results.stored_manifest(self._store, tenant, request_id)
         if manifest is None:
             raise NotFound()
@@ -407,6 +433,14 @@ class Jobs:
     def live_engines(self) -> tuple[str, ...]:
         """Engines that a live worker runs, the one that ``auto`` takes first."""
         return engines.live_engines(self._records)
+
+    def takes_prompt(self, model: str) -> bool:
+        """Whether the engine that would read for this model now takes a client's prompt.
+
+        Raises:
+            UnknownModel, EngineUnavailable: none would read.
+        """
+        return engines.takes_prompt(self._records, model)
 
     def list_engines(self) -> tuple[engines.EngineInfo, ...]:
         """Every engine with what it can read here, ``auto`` first."""

@@ -147,6 +147,11 @@ class Manifest:
     selection: str = ""
     #: One of `TEXT_LAYERS`: ``prefer`` is to take a page's embedded text where it is plausible.
     text_layer: str = "ignore"
+    #: One of `MODES`, and words of the client's own instead of the mode's; empty = none.
+    mode: str = MODES[0]
+    prompt: str = ""
+    #: Whether another engine may read a page that this one cannot be trusted with.
+    fallback: bool = False
     #: Opens an encrypted document. Kept here only: never in a record, a message or a log.
     password: str = field(default="", repr=False)
     version: int = SCHEMA_VERSION
@@ -186,10 +191,13 @@ class Marker:
     """
 
     tenant: str
-    #: Above 1 for a retry of failed pages, with the model and engine that it asked for.
+    #: Above 1 for a retry of failed pages, with what it asked for; as of the manifest.
     run: int = 1
     model: str = ""
     engine: str = ""
+    mode: str = MODES[0]
+    prompt: str = ""
+    fallback: bool = False
     #: Milliseconds since 1970; 0 = not.
     cancelled_at: int = 0
     #: Request IDs of a batch.
@@ -266,6 +274,9 @@ class Job:
     #: As of the manifest.
     selection: str = ""
     text_layer: str = "ignore"
+    mode: str = MODES[0]
+    prompt: str = ""
+    fallback: bool = False
     version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -293,6 +304,9 @@ class Job:
             "size": self.size,
             "pages_selected": self.selection or None,
             "text_layer": self.text_layer,
+            "mode": self.mode,
+            "prompt": self.prompt or None,
+            "fallback": self.fallback,
             "error": asdict(self.error) if self.error else None,
             "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events"},
         }
@@ -324,6 +338,9 @@ def queued_job(manifest: Manifest) -> Job:
         position=manifest.position,
         selection=manifest.selection,
         text_layer=manifest.text_layer,
+        mode=manifest.mode,
+        prompt=manifest.prompt,
+        fallback=manifest.fallback,
     )
 
 

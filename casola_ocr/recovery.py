@@ -150,7 +150,14 @@ def registration(
     """How an unfinished job is to be registered: what was read stays read."""
     single = documents.is_single_picture(manifest.media_type, Selection.parse(manifest.selection))
     if marker.engine:
-        manifest = replace(manifest, model=marker.model, engine=marker.engine)
+        manifest = replace(
+            manifest,
+            model=marker.model,
+            engine=marker.engine,
+            mode=marker.mode,
+            prompt=marker.prompt,
+            fallback=marker.fallback,
+        )
     return Registration(
         manifest=manifest,
         pages=1 if single else 0,

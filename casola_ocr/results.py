@@ -12,6 +12,7 @@ from typing import IO
 
 from casola_ocr.errors import ObjectNotFound, Unavailable, error_by_code
 from casola_ocr.model import (
+    MODES,
     Job,
     JobError,
     JobStatus,
@@ -183,6 +184,9 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         position=values.get("batch_position") or 0,
         selection=values.get("pages_selected") or "",
         text_layer=values.get("text_layer", "ignore"),
+        mode=values.get("mode", MODES[0]),
+        prompt=values.get("prompt") or "",
+        fallback=values.get("fallback", False),
         error=JobError(**error) if error else None,
     )
 

@@ -167,6 +167,11 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, le=20, description="attempts of one page")
 
+    calibration_file: str = Field(
+        "",
+        description="tables of 'casola-ocr calibrate' that win over the shipped ones; empty = none",
+    )
+
     fetch_timeout_seconds: int = Field(
         60, ge=1, description="longest download of a client's URL, redirects included"
     )

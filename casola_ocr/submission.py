@@ -12,7 +12,7 @@ import json
 import time
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import BinaryIO
 from uuid import uuid4
@@ -39,6 +39,7 @@ from casola_ocr.errors import (
 from casola_ocr.fetch import validate_url
 from casola_ocr.languages import language_codes
 from casola_ocr.model import (
+    MODES,
     TEXT_LAYERS,
     Lane,
     Manifest,
@@ -48,6 +49,7 @@ from casola_ocr.model import (
     now_ms,
 )
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.prompts import checked_prompt
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Limits, Records, Registration
 from casola_ocr.results import stored_job, stored_manifest
@@ -86,6 +88,11 @@ class Options:
     pages: str = ""
     #: One of `TEXT_LAYERS`.
     text_layer: str = TEXT_LAYERS[0]
+    #: One of `MODES`, and the client's own words instead of the mode's; see `prompts`.
+    mode: str = MODES[0]
+    prompt: str = ""
+    #: Whether another engine may read a page that the model's cannot be trusted with.
+    fallback: bool = False
     #: Opens an encrypted document; is kept in the manifest and nowhere else.
     password: str = field(default="", repr=False)
     lane: Lane = Lane.INTERACTIVE
@@ -116,7 +123,7 @@ class Submissions:
         """Accept documents, all or none; returns the request IDs. See `Jobs.submit`."""
         if not documents:
             raise NoFile()
-        _check_options(options)
+        options = _checked(options)
         seed = f"{tenant}\n{options.idempotency_key}\n" if options.idempotency_key else ""
         fingerprint = _fingerprint(documents, options) if seed else ""
         if seed:
@@ -171,7 +178,9 @@ class Submissions:
     ) -> list[tuple[Manifest, NewDocument]]:
         selection = str(Selection.parse(options.pages))
         language = language_codes(options.language)
-        engine = choose_engine(self._records, options.model, language)
+        engine = choose_engine(
+            self._records, options.model, language, mode=options.mode, prompt=options.prompt
+        )
         several = len(documents) > 1
         batch_id = new_batch_id(seed) if several else ""
         now = now_ms()
@@ -197,6 +206,9 @@ class Submissions:
                 position=number,
                 selection=selection,
                 text_layer=options.text_layer,
+                mode=options.mode,
+                prompt=options.prompt,
+                fallback=options.fallback,
                 password=options.password,
             )
             accepted.append((manifest, document))
@@ -372,7 +384,8 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def _check_options(options: Options) -> None:
+def _checked(options: Options) -> Options:
+    """The options as they are kept. Whether the model takes them is the engines' to say."""
     Selection.parse(options.pages)
     if options.text_layer not in TEXT_LAYERS:
         raise MalformedRequest(
@@ -380,6 +393,7 @@ def _check_options(options: Options) -> None:
         )
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in options.password):
         raise MalformedRequest("'password' holds what is no character.", field="password")
+    return replace(options, prompt=checked_prompt(options.prompt))
 
 
 def _with_nonce(item: Registration, nonce: str) -> Registration:
@@ -404,6 +418,9 @@ def _fingerprint(documents: Sequence[NewDocument], options: Options) -> str:
     if later != ["", TEXT_LAYERS[0], ""]:
         # Only then: what was submitted before there were these options is still the same.
         asked += later
+    wishes = [options.mode, options.prompt, options.fallback]
+    if wishes != [MODES[0], "", False]:
+        asked.append(wishes)
     described = [[item.file_name, item.url, _digest(item.source)] for item in documents]
     return hashlib.sha256(json.dumps([asked, described]).encode(errors="replace")).hexdigest()
 

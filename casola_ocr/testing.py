@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from casola_ocr.errors import ObjectNotFound, StoreUnavailable
-from casola_ocr.model import Line, PageResult
+from casola_ocr.model import Line, PageResult, Wishes
 from casola_ocr.text.counts import count_words
 
 CHUNK_BYTES = 1024 * 1024
@@ -73,7 +73,10 @@ class MemoryStore:
 
 
 class ScriptedEngine:
-    """An engine that answers every page with `text`, or with what `script` says for it."""
+    """An engine that answers every page with `text`, or with what `script` says for it.
+
+    `wishes` are those of each page that it was given.
+    """
 
     def __init__(
         self,
@@ -86,8 +89,19 @@ class ScriptedEngine:
         self.version = version
         self._text = text
         self._script = script
+        self.wishes: list[Wishes] = []
 
-    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+    def read(
+        self,
+        image: Image.Image,
+        *,
+        page: int,
+        attempt: int,
+        language: str,
+        wishes: Wishes = Wishes(),
+        stop: threading.Event | None = None,
+    ) -> PageResult:
+        self.wishes.append(wishes)
         text = self._text if self._script is None else self._script(image, page, attempt)
         box = (0, 0, image.width, image.height)
         lines = tuple(Line(text=line, confidence=0.9, box=box) for line in text.splitlines())

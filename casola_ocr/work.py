@@ -16,6 +16,7 @@ import structlog
 from PIL import Image
 
 from casola_ocr import erasure, opening, results
+from casola_ocr.engines import AUTO
 from casola_ocr.errors import (
     DEAD_CODES,
     CasolaError,
@@ -28,7 +29,7 @@ from casola_ocr.errors import (
     Unavailable,
 )
 from casola_ocr.guard import Guard, StepLost, StepStopped
-from casola_ocr.model import Claim, Job, JobError, JobStatus, PageResult, now_ms
+from casola_ocr.model import Claim, Job, JobError, JobStatus, PageResult, Wishes, now_ms
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.preparing import Preparing
 from casola_ocr.publisher import Publisher
@@ -54,7 +55,9 @@ SPOOL_BYTES = 4 * 1024 * 1024
 class Reader(Protocol):
     """What reads a page image; see workers/engines/base.py for the contract."""
 
-    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult: ...
+    def read(
+        self, image: Image.Image, *, page: int, attempt: int, language: str, wishes: Wishes
+    ) -> PageResult: ...
 
 
 class Work:
@@ -177,11 +180,16 @@ class Work:
             self._settle(claim, "done", result)
 
     def _ask(self, engine: Reader, page: opening.Picture, claim: Claim) -> bytes:
-        number = Selection.parse(claim.job.selection).number(claim.page)
+        job = claim.job
+        number = Selection.parse(job.selection).number(claim.page)
         try:
             with self._guard.interruptible(claim):
                 result = engine.read(
-                    page.image, page=number, attempt=claim.attempt, language=claim.job.language
+                    page.image,
+                    page=number,
+                    attempt=claim.attempt,
+                    language=job.language,
+                    wishes=_wishes(job),
                 )
         except CasolaError:
             raise
@@ -258,6 +266,12 @@ class Work:
 
     def _erase(self, claim: Claim) -> None:
         erasure.complete(self._records, self._store, claim)
+
+
+def _wishes(job: Job) -> Wishes:
+    # Who leaves the choice of the engine to the service leaves it for every page.
+    fallback = job.fallback or job.model == AUTO
+    return Wishes(mode=job.mode, prompt=job.prompt, lane=job.lane, fallback=fallback)
 
 
 def _closed(job: Job, assembly: results.Assembly) -> Job:

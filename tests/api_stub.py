@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from casola_ocr.dead import DeadLetter
-from casola_ocr.engines import EngineInfo, list_engines
+from casola_ocr.engines import EngineInfo, list_engines, takes_prompt
 from casola_ocr.errors import Conflict, NotFound, Overloaded, StoreUnavailable
 from casola_ocr.exports.exporter import Exporter
 from casola_ocr.jobs import NewDocument, Options
@@ -157,8 +157,9 @@ class StubJobs:
             self.cancel(tenant, job.request_id)
         return self.batch(tenant, batch_id)
 
-    def retry(self, tenant: str, request_id: str, model: str = "") -> Job:
-        self.calls.append(("retry", request_id, model))
+    def retry(self, tenant: str, request_id: str, model: str = "", **wishes: Any) -> Job:
+        named = {name: value for name, value in wishes.items() if value is not None}
+        self.calls.append(("retry", request_id, model, *([named] if named else [])))
         return self.get(tenant, request_id)
 
     def delete(self, tenant: str, request_id: str) -> None:
@@ -168,9 +169,15 @@ class StubJobs:
     def live_engines(self) -> tuple[str, ...]:
         return self.engines
 
+    def takes_prompt(self, model: str) -> bool:
+        return takes_prompt(self._records(), model)
+
     def list_engines(self) -> tuple[EngineInfo, ...]:
-        records = SimpleNamespace(capabilities=lambda: {f"engine:{name}" for name in self.engines})
-        return list_engines(cast(Records, records))
+        return list_engines(self._records())
+
+    def _records(self) -> Records:
+        told = {f"engine:{name}" for name in self.engines}
+        return cast(Records, SimpleNamespace(capabilities=lambda: told))
 
     def readiness(self) -> dict[str, str | None]:
         return self.parts

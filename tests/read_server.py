@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
+from casola_ocr.model import PageResult
 from tests.exported import document, exported, failed, line, page
 
 
@@ -30,6 +31,8 @@ class ReadServer:
     gone: set[str] = field(default_factory=set)
     #: Bytes after which the next export breaks off.
     cut: int = 0
+    #: What is read of a document with this text.
+    reads: Callable[[str], PageResult] = lambda text: page(line(text))
     url: str = ""
     posts: list[dict[str, Any]] = field(default_factory=list)
     retries: int = 0
@@ -87,7 +90,7 @@ class ReadServer:
 
     def export(self, name: str) -> Any:
         job = self.jobs[name]
-        pages = [page(line(job["text"]))]
+        pages = [self.reads(job["text"])]
         if job["pages"]["failed"]:
             pages.append(failed(2))
         body = exported(request.args["format"], document(pages))

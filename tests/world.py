@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -63,11 +63,11 @@ class FailingEngine(ScriptedEngine):
         self.failures = failures
         self.calls = 0
 
-    def read(self, image: Any, *, page: int, attempt: int, language: str) -> Any:
+    def read(self, image: Any, *, page: int, **told: Any) -> Any:
         self.calls += 1
         if page in self.failures:
             raise self.failures[page]
-        return super().read(image, page=page, attempt=attempt, language=language)
+        return super().read(image, page=page, **told)
 
 
 @dataclass
@@ -82,12 +82,18 @@ class World:
     jobs: Jobs
     raw: redis.Redis
     engine: ScriptedEngine
+    #: Engines beside the usual two, by name; they have to be announced.
+    others: dict[str, ScriptedEngine] = field(default_factory=dict)
 
     def work(self, owner: str = "worker") -> Work:
         return Work(
             self.settings, self.records, self.store, self.publisher,
             owner=owner, guard=OpenGuard(),
-            engines={"pp-ocrv6": self.engine, "tesseract": ScriptedEngine("tesseract", "bonjour")},
+            engines={
+                "pp-ocrv6": self.engine,
+                "tesseract": ScriptedEngine("tesseract", "bonjour"),
+                **self.others,
+            },
         )  # fmt: skip
 
     def run(self) -> None:
@@ -142,7 +148,8 @@ class World:
         self.announce()
 
     def announce(self) -> None:
-        self.records.pulse("worker", ["engine:pp-ocrv6", "engine:tesseract"])
+        names = ("pp-ocrv6", "tesseract", *self.others)
+        self.records.pulse("worker", [f"engine:{name}" for name in names])
 
     def inflight(self) -> list[str]:
         return list(self.store.list(keys.INFLIGHT_PREFIX))

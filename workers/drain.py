@@ -19,7 +19,7 @@ from PIL import Image
 
 from casola_ocr.errors import PageTimeout
 from casola_ocr.guard import StepStopped
-from casola_ocr.model import Claim, PageResult
+from casola_ocr.model import Claim, PageResult, Wishes
 from casola_ocr.service import Service
 from workers.engines.base import ThreadedEngine
 from workers.pulse import Deadline, Pulse
@@ -144,11 +144,18 @@ class StoppableEngine:
         self._engine = engine
         self._pulse = pulse
 
-    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+    def read(
+        self, image: Image.Image, *, page: int, attempt: int, language: str, wishes: Wishes
+    ) -> PageResult:
         running = self._pulse.running()
         try:
             return self._engine.read(
-                image, page=page, attempt=attempt, language=language, stop=running.stop
+                image,
+                page=page,
+                attempt=attempt,
+                language=language,
+                wishes=wishes,
+                stop=running.stop,
             )
         except Exception as error:
             # Whatever an engine raises for a page that it was told to give up.

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from uuid import uuid4
 
 import structlog
@@ -21,6 +22,7 @@ from casola_ocr import logs
 from casola_ocr.errors import ConfigurationError
 from casola_ocr.publisher import FINISH_POOL, PREPARE_POOL, pages_pool
 from casola_ocr.settings import Settings
+from casola_ocr.text import calibration
 from workers import tasks
 from workers.celery import make_app
 from workers.engines import installed_engines, pool_of
@@ -32,13 +34,16 @@ def run_worker(settings: Settings, role: str) -> None:
     """Consume until SIGTERM. Blocks.
 
     Raises:
-        ConfigurationError: no engine is installed, or the role is unknown.
+        ConfigurationError: no engine is installed, the role is unknown, or the calibration file is
+            damaged.
     """
     logs.configure(settings)
     if role == "pages":
         engines = settings.engines or installed_engines()
         if not engines:
             raise ConfigurationError("No engine is installed; 'casola-ocr doctor' says more.")
+        if settings.calibration_file:
+            calibration.use_tables(Path(settings.calibration_file))
         queues = [pages_pool(engine) for engine in engines]
         children = settings.cpu_workers
         # Libraries below the engines start a thread per core each, unless told before the fork.

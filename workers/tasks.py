@@ -23,7 +23,7 @@ from PIL import Image
 from casola_ocr.engines import announcement
 from casola_ocr.errors import EngineFailed, PageTimeout, RecordsUnavailable
 from casola_ocr.guard import Guard
-from casola_ocr.model import PageResult
+from casola_ocr.model import PageResult, Wishes
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
@@ -83,12 +83,17 @@ class Owner:
 
 
 class TimedEngine:
-    """Turns Celery's time limit into the domain's error."""
+    """A `Reader` for `Work` around an engine that takes no wishes, as CPU engines are.
 
-    def __init__(self, engine: Reader):
+    Turns Celery's time limit into the domain's error.
+    """
+
+    def __init__(self, engine: Engine):
         self._engine = engine
 
-    def read(self, image: Image.Image, *, page: int, attempt: int, language: str) -> PageResult:
+    def read(
+        self, image: Image.Image, *, page: int, attempt: int, language: str, wishes: Wishes
+    ) -> PageResult:
         try:
             return self._engine.read(image, page=page, attempt=attempt, language=language)
         except SoftTimeLimitExceeded as error:

@@ -1,7 +1,8 @@
 """OpenAI's chat completions and models, under ``/openai/v1`` and ``/v1``.
 
 Each ``image_url`` part of the last user message is a job; the answer is their text, joined by a
-blank line. Text parts are accepted and ignored: a CPU engine takes no instructions.
+blank line. Its text parts choose a mode or are a prompt for engines that take one; for the others
+they are accepted and ignored, because every client sends some.
 `usage.completion_tokens` counts words and `prompt_tokens` images, because these engines have no
 tokens. Shapes: the openai package's types.
 """
@@ -30,6 +31,7 @@ from casola_ocr.errors import (
 )
 from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import Job, JobStatus, Lane, new_request_id
+from casola_ocr.prompts import asked_in_chat
 
 blueprint = Blueprint("openai", __name__)
 blueprint.before_request(authenticate)
@@ -54,11 +56,10 @@ IMAGE_CODES = {
 @blueprint.post("/chat/completions")
 def chat_completions() -> ResponseReturnValue:
     body = json_object()
-    documents, model = _parse(body)
+    documents, options = _parse(body)
     # This surface can only wait: better to refuse than to accept what nobody can ask about.
     jobs().check_seats()
-    lane = Lane.INTERACTIVE
-    made = jobs().submit(tenant(), documents, Options(model=model, lane=lane))
+    made = jobs().submit(tenant(), documents, options)
     g.openai_request_id = made[0].request_id
     ended = wait_for(made, settings().sync_timeout_seconds)
     read = [_completed(job) for job in ended]
@@ -109,6 +110,8 @@ def failed(error: CasolaError) -> Response:
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(error.status, "server_error" if error.status >= 500 else "")
     status, code, param = error.status, error.code, getattr(error, "field", None) or None
+    if param == "prompt":
+        param = "messages"
     if isinstance(error, UnknownModel):
         status, code, param = 404, "model_not_found", "model"
     elif error.code in IMAGE_CODES:
@@ -128,7 +131,7 @@ def failed(error: CasolaError) -> Response:
     return name_request(response)
 
 
-def _parse(body: dict[str, Any]) -> tuple[list[NewDocument], str]:
+def _parse(body: dict[str, Any]) -> tuple[list[NewDocument], Options]:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise MalformedRequest("'model' is the name of a model, or 'auto'.", field="model")
@@ -150,7 +153,16 @@ def _parse(body: dict[str, Any]) -> tuple[list[NewDocument], str]:
             "The last user message holds no image: send an 'image_url' part.", field="messages"
         )
     check_count(len(urls))
-    return [document_from_url(url, settings().max_file_bytes) for url in urls], model
+    documents = [document_from_url(url, settings().max_file_bytes) for url in urls]
+    mode, prompt = asked_in_chat("\n".join(filter(None, map(_text, parts))))
+    if prompt and not jobs().takes_prompt(model):
+        prompt = ""
+    return documents, Options(model=model, lane=Lane.INTERACTIVE, mode=mode, prompt=prompt)
+
+
+def _text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    return text if isinstance(text, str) else ""
 
 
 def _is_image(part: Any) -> bool:

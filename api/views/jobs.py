@@ -31,6 +31,11 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _truth(value: object) -> object:
+    """As `_number`, of ``true`` and ``false``."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 class Fields(BaseModel):
     """What a submission says beside its documents; in multipart, the fields of the form."""
 
@@ -43,6 +48,11 @@ class Fields(BaseModel):
     pages: str = ""
     #: ``prefer`` takes a page's embedded text where it is plausible.
     text_layer: str = "ignore"
+    #: What a language model is asked for: ``document``, ``text`` or ``figure``; or in own words.
+    mode: str = "document"
+    prompt: str = ""
+    #: Whether another engine may read a page that the model's cannot be trusted with.
+    fallback: Annotated[bool, BeforeValidator(_truth)] = False
     #: Opens an encrypted PDF, where a password has at most 127 bytes.
     password: str = Field("", max_length=127)
     #: Seconds after which the jobs are deleted, at most as long as the tenant's retention.
@@ -57,11 +67,14 @@ class JsonBody(Fields):
 
 
 class Again(BaseModel):
-    """The JSON body of a retry, which may be left out."""
+    """The JSON body of a retry, which may be left out; what it does not name stays as it was."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = ""
+    mode: str | None = None
+    prompt: str | None = None
+    fallback: bool | None = None
 
 
 _Fields = TypeVar("_Fields", bound=BaseModel)
@@ -107,8 +120,15 @@ def cancel(request_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/<request_id>/retry")
 def retry(request_id: str) -> ResponseReturnValue:
-    model = _validated(Again, json_object()).model if request.get_data() else ""
-    job = jobs().retry(tenant(), request_id, model)
+    again = _validated(Again, json_object() if request.get_data() else {})
+    job = jobs().retry(
+        tenant(),
+        request_id,
+        again.model,
+        mode=again.mode,
+        prompt=again.prompt,
+        fallback=again.fallback,
+    )
     return job.to_dict(), 202, {"Retry-After": POLL_SECONDS}
 
 
@@ -195,6 +215,9 @@ def _options(fields: Fields, documents: int, wait: int) -> Options:
         lane=lane,
         pages=fields.pages,
         text_layer=fields.text_layer,
+        mode=fields.mode,
+        prompt=fields.prompt,
+        fallback=fields.fallback,
         password=fields.password,
         idempotency_key=_idempotency_key(),
         expires_in=fields.expires_in,

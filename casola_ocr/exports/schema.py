@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from casola_ocr.exports.document import PAGE_RESULT, Document
-from casola_ocr.model import TEXT_LAYERS, JobError, JobStatus, Lane, PageCounts
+from casola_ocr.model import MODES, TEXT_LAYERS, JobError, JobStatus, Lane, PageCounts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCES = "#/$defs/{model}"
@@ -56,6 +56,9 @@ def result_schema() -> dict[str, Any]:
         "size": {"type": "integer", "minimum": 0},
         "pages_selected": {"type": ["string", "null"]},
         "text_layer": {"enum": list(TEXT_LAYERS)},
+        "mode": {"enum": list(MODES)},
+        "prompt": {"type": ["string", "null"]},
+        "fallback": {"type": "boolean"},
         "error": error,
         "links": {"type": "object", "additionalProperties": _TEXT},
         "page_results": {"type": "array", "items": page},

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from casola_ocr.errors import CasolaError
 from casola_ocr.exports import FORMATS
-from casola_ocr.reading.client import WAIT_SECONDS, Server
+from casola_ocr.reading.client import Server
+from casola_ocr.reading.running import FAILED, connect, each, errors, progress, run, tell
 from casola_ocr.reading.sources import Source, collect, plan
-from casola_ocr.settings import load_settings
 
-errors = Console(stderr=True, highlight=False)
-
-FAILED, NO_SERVER, STOPPED = 1, 3, 130
 _FORMAT_HELP = f"what to write: {', '.join(FORMATS)}; several with commas or by repeating it"
 
 
@@ -70,12 +64,10 @@ def read(
     the folders that the documents were in. What is there already, and newer than its document, is
     not read again, so a run that was stopped goes on where it was.
     """
-    from casola_ocr.embedded import own_url
-
     formats = _formats(format or (["txt"] if out else []))
     found, problems = collect(files, out)
     for problem in problems:
-        _tell(f"error: {problem}")
+        tell(f"error: {problem}")
     sources = plan(found, formats, out)
     options = {
         "model": model,
@@ -85,14 +77,6 @@ def read(
         "password": password,
         "lane": "interactive" if len(sources) == 1 else "bulk",
     }
-    base = (server or own_url(load_settings())).rstrip("/")
-    # A proxy of the environment cannot reach this machine's own server.
-    client = httpx.AsyncClient(
-        base_url=base,
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        timeout=WAIT_SECONDS + 30,
-        trust_env=server is not None,
-    )
     reading = Reading(
         sources=sources,
         options={name: value for name, value in options.items() if value},
@@ -100,18 +84,8 @@ def read(
         in_flight=in_flight,
         printed="" if formats else "json" if as_json else "txt",
     )
-    try:
-        failed = asyncio.run(reading.run(client))
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        _tell(f"error: no server answers at {base}. Start one with 'casola-ocr serve', or name one "
-              "with --server.")  # fmt: skip
-        raise typer.Exit(NO_SERVER) from None
-    except httpx.TransportError as error:
-        _tell(f"error: the server at {base} does not answer any more: {error or type(error)}")
-        raise typer.Exit(NO_SERVER) from None
-    except KeyboardInterrupt:
-        _tell("stopped. The server goes on with what it has; the same command takes it up again.")
-        raise typer.Exit(STOPPED) from None
+    client = connect(server, token)
+    failed = run(reading.run(client), client)
     raise typer.Exit(FAILED if failed or problems else 0)
 
 
@@ -137,15 +111,11 @@ class Reading:
         """Read all sources; whether any page of them could not be read."""
         wanted = [source for source in self.sources if self.force or not source.is_done()]
         skipped, failed = len(self.sources) - len(wanted), 0
-        show = Progress(
-            TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=errors, disable=bool(self.printed) or not errors.is_terminal,
-        )  # fmt: skip
         async with client:
             server = Server(client)
-            with show:
+            with progress(quiet=bool(self.printed)) as show:
                 bar = show.add_task("", total=len(wanted))
-                async for outcome in _each(
+                async for outcome in each(
                     wanted,
                     lambda source: self._one(server, source),
                     limit=self.in_flight,
@@ -155,7 +125,7 @@ class Reading:
                     self._report(outcome, several=len(self.sources) > 1)
                     show.advance(bar)
         if not self.printed:
-            _tell(f"{len(wanted) - failed} read, {skipped} there already, {failed} with errors")
+            tell(f"{len(wanted) - failed} read, {skipped} there already, {failed} with errors")
         return bool(failed)
 
     async def _one(self, server: Server, source: Source) -> Outcome:
@@ -189,42 +159,11 @@ class Reading:
         path = outcome.source.path
         if self.printed:
             if several and self.printed == "txt":
-                _tell(f"== {path}")
+                tell(f"== {path}")
             if outcome.text:
                 sys.stdout.write(outcome.text.decode() + "\n")
                 sys.stdout.flush()
         elif not errors.is_terminal and not outcome.problems:
-            _tell(f"{path}: read")
+            tell(f"{path}: read")
         for problem in outcome.problems:
-            _tell(f"error: {path}: {problem}")
-
-
-async def _each(
-    sources: Iterable[Source],
-    work: Callable[[Source], Awaitable[Outcome]],
-    *,
-    limit: int,
-    ordered: bool,
-) -> AsyncIterator[Outcome]:
-    """Each outcome when it is there, or in the order of the sources; `limit` at once."""
-    waiting, running = iter(sources), list[asyncio.Future[Outcome]]()
-    try:
-        while True:
-            while len(running) < limit and (source := next(waiting, None)):
-                running.append(asyncio.ensure_future(work(source)))
-            if not running:
-                return
-            await asyncio.wait(
-                running[:1] if ordered else running, return_when=asyncio.FIRST_COMPLETED
-            )
-            ready = next(task for task in running if task.done())
-            running.remove(ready)
-            yield ready.result()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-def _tell(sentence: str) -> None:
-    errors.print(sentence, markup=False, soft_wrap=True)
+            tell(f"error: {path}: {problem}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from casola_ocr.errors import error_by_code
-from casola_ocr.model import Job, JobError, JobStatus, Lane, Manifest, PageCounts
+from casola_ocr.model import MODES, Job, JobError, JobStatus, Lane, Manifest, PageCounts
 from casola_ocr.publisher import pages_pool
 
 
@@ -106,9 +106,12 @@ def _common(made: Manifest | Job) -> dict[str, str]:
         "size": str(made.size),
         "fingerprint": made.fingerprint,
         "position": str(made.position),
-        # Most jobs have neither: each byte of a record counts.
+        # Most jobs have none of these: each byte of a record counts.
         **({"selection": made.selection} if made.selection else {}),
         **({"text_layer": made.text_layer} if made.text_layer != "ignore" else {}),
+        **({"mode": made.mode} if made.mode != MODES[0] else {}),
+        **({"prompt": made.prompt} if made.prompt else {}),
+        **({"fallback": "1"} if made.fallback else {}),
     }
 
 
@@ -147,6 +150,9 @@ def job_of(request_id: str, record: Mapping[str, str]) -> Job | None:
         position=number("position") or 0,
         selection=record.get("selection", ""),
         text_layer=record.get("text_layer", "ignore"),
+        mode=record.get("mode", MODES[0]),
+        prompt=record.get("prompt", ""),
+        fallback="fallback" in record,
         error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
         if code
         else None,

@@ -4,18 +4,25 @@ An engine's own figure is no probability: PP-OCRv6 is 0.8 sure of words of which
 tables in ``calibration.json`` were fitted by ``benchmarks/calibration.py`` on pages with known text
 (isotonic regression: Zadrozny & Elkan, "Transforming classifier scores into accurate multiclass
 probability estimates", 2002) and hold for the engine whose name they carry; an engine without a
-table stays uncalibrated. How a table is fitted: see `casola_ocr.text.reliability`.
+table stays uncalibrated. An operator's own, made by ``casola-ocr calibrate``, win over them. How a
+table is fitted: see `casola_ocr.text.reliability`.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from casola_ocr.errors import ConfigurationError
 from casola_ocr.model import Line
 from casola_ocr.text.confidence import page_confidence
 
@@ -26,12 +33,58 @@ DIGITS = 4
 Table = Sequence[tuple[float, float]]
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Row = tuple[_Share, _Share]
+_FILE = TypeAdapter(dict[str, Annotated[list[_Row], Field(min_length=1)]])
+
+
 @cache
 def _tables() -> dict[str, Table]:
-    text = resources.files("casola_ocr.text").joinpath("calibration.json").read_text("utf-8")
-    return {
-        name: [(raw, chance) for raw, chance in table] for name, table in json.loads(text).items()
-    }
+    shipped = resources.files("casola_ocr.text").joinpath("calibration.json").read_bytes()
+    return {**_FILE.validate_json(shipped)}
+
+
+def use_tables(path: Path) -> None:
+    """Let a file's tables win over the shipped ones: in this process and those forked from it.
+
+    To be called before any page is read.
+
+    Raises:
+        ConfigurationError: as `read_tables`.
+    """
+    _tables().update(read_tables(path))
+
+
+def read_tables(path: Path) -> dict[str, Table]:
+    """The tables of a file: engine → rows of raw confidence and chance.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is damaged.
+    """
+    try:
+        found = _FILE.validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"The calibration tables in {path} cannot be read: {error.strerror}."
+        ) from error
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise ConfigurationError(
+            f"{path} holds no calibration tables: {f'{place}: ' if place else ''}{problem['msg']}."
+        ) from error
+    for name, table in found.items():
+        if not all(low < high and one <= two for (low, one), (high, two) in pairwise(table)):
+            raise ConfigurationError(f"{path} holds no calibration tables: {name} does not rise.")
+    return {**found}
+
+
+def write_tables(path: Path, tables: Mapping[str, Table]) -> None:
+    """A row for each engine, as people read it; the file is there when all of it is."""
+    rows = (f"  {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    unfinished.replace(path)
 
 
 def has_calibration(engine: str) -> bool:

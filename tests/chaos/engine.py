@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from casola_ocr.model import Line, PageResult
+from casola_ocr.model import Line, PageResult, Wishes
 from casola_ocr.sample import sample_text
 from casola_ocr.text.counts import count_words
 from tests.chaos import marker
@@ -77,6 +77,7 @@ class ThreadedMarkerEngine(MarkerEngine):
         page: int,
         attempt: int,
         language: str,
+        wishes: Wishes = Wishes(),
         stop: threading.Event | None = None,
     ) -> PageResult:
         wanted = stop or threading.Event()

@@ -199,7 +199,10 @@ def test_the_options_are_part_of_what_an_idempotency_key_stands_for(world: World
     first = {"pages": "1-2", "password": "a", "text_layer": "prefer", "idempotency_key": "k"}
     request_id = world.submit_one(pdf(3), **first)
     assert world.submit_one(pdf(3), **{**first, "pages": "2,1"}) == request_id
-    for other in ({"pages": "1"}, {"password": "b"}, {"text_layer": "ignore"}):
+    for other in (
+        {"pages": "1"}, {"password": "b"}, {"text_layer": "ignore"}, {"mode": "text"},
+        {"fallback": True},
+    ):  # fmt: skip
         with pytest.raises(KeyReused):
             world.submit_one(pdf(3), **{**first, **other})
 

@@ -11,6 +11,7 @@ from casola_ocr.errors import (
     DamagedDocument,
     EngineFailed,
     EngineUnavailable,
+    MalformedRequest,
     NotFound,
 )
 from casola_ocr.jobs import NewDocument, Options
@@ -68,6 +69,27 @@ def test_another_model_may_be_named(world: World) -> None:
     assert world.result(request_id)["text"] == "hello\fbonjour\fhello"
     with pytest.raises(EngineUnavailable):
         world.jobs.retry("acme", partly_failed(world), "deepseek-ocr")
+
+
+def test_a_retry_keeps_what_the_job_wished_unless_it_names_something_else(world: World) -> None:
+    world.others["deepseek-ocr"] = ScriptedEngine("deepseek-ocr", "the total")
+    world.announce()
+    world.engine = FailingEngine({1: EngineFailed()})
+    first = world.submit_one(model="pp-ocrv6", mode="text")
+    second = world.submit_one(model="pp-ocrv6", mode="text")
+    world.settle()
+    with pytest.raises(MalformedRequest, match="A prompt is taken by none"):
+        world.jobs.retry("acme", first, prompt="The total")
+    world.jobs.retry("acme", first, "deepseek-ocr")
+    world.jobs.retry(
+        "acme", second, "deepseek-ocr", mode="figure", prompt="<image>The total", fallback=True
+    )
+    world.wipe()
+    world.recover()
+    world.settle()
+    told = [(wish.mode, wish.prompt, wish.fallback) for wish in world.others["deepseek-ocr"].wishes]
+    assert sorted(told) == [("figure", "The total", True), ("text", "", False)]
+    assert world.jobs.get("acme", second).prompt == "The total"
 
 
 def test_a_second_click_changes_nothing(world: World) -> None:

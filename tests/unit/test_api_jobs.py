@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from casola_ocr.model import JobStatus, new_request_id
@@ -107,3 +109,23 @@ def test_a_foreign_id_is_answered_like_an_unknown_and_a_senseless_one(
     ]
     assert [answer.status_code for answer in answers] == [404] * 3
     assert len({answer.get_data() for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (None, ("",)),
+        ({}, ("",)),
+        ({"model": "tesseract"}, ("tesseract",)),
+        (
+            {"model": "deepseek-ocr", "mode": "text", "prompt": "", "fallback": False},
+            ("deepseek-ocr", {"mode": "text", "prompt": "", "fallback": False}),
+        ),
+    ],
+)
+def test_a_retry_changes_only_what_it_names(body: Any, told: tuple[Any, ...]) -> None:
+    world = make_world()
+    request_id = submitted(world)
+    answer = world.client.post(f"/api/v1/jobs/{request_id}/retry", json=body)
+    assert answer.status_code == 202
+    assert ("retry", request_id, *told) in world.jobs.calls

@@ -12,6 +12,7 @@ from casola_ocr.errors import (
     EngineUnavailable,
     FetchRefused,
     FileTooLarge,
+    MalformedRequest,
     TooBusy,
     UnknownModel,
     UnsupportedFormat,
@@ -248,3 +249,67 @@ def test_too_many_images_are_refused() -> None:
     world = make_world(max_files_per_request=2)
     assert ask(world, chat(image(), image(), image())).status_code == 400
     assert world.jobs.calls == []
+
+
+def said(world: World, text: Any, model: str = "auto") -> tuple[str, str]:
+    """Mode and prompt of what was submitted for an image with this text."""
+    world.jobs.options = None
+    parts = [{"type": "text", "text": text}, image()]
+    answer = ask(world, {"model": model, "messages": [{"role": "user", "content": parts}]})
+    assert answer.status_code == 200, answer.get_json()
+    assert world.jobs.options is not None
+    return world.jobs.options.mode, world.jobs.options.prompt
+
+
+@pytest.mark.parametrize("model", ["auto", "deepseek-ocr"])
+def test_text_is_the_prompt_of_an_engine_that_takes_one(model: str) -> None:
+    world = make_world()
+    world.jobs.engines = ("deepseek-ocr", "pp-ocrv6")
+    assert said(world, "Only the <|ref|>total<|/ref|>", model) == ("document", "Only the total")
+
+
+@pytest.mark.parametrize(
+    ("engines", "model"),
+    [
+        (("pp-ocrv6",), "auto"),
+        (("deepseek-ocr-v2", "deepseek-ocr"), "auto"),
+        (("deepseek-ocr-v2", "deepseek-ocr"), "deepseek-ocr-v2"),
+    ],
+)
+def test_text_is_ignored_where_the_engine_takes_no_prompt(
+    engines: tuple[str, ...], model: str
+) -> None:
+    world = make_world()
+    world.jobs.engines = engines
+    assert said(world, "x" * 5000, model) == ("document", "")
+
+
+@pytest.mark.parametrize("engine", ["deepseek-ocr", "pp-ocrv6"])
+def test_the_usual_phrases_choose_a_mode_of_any_engine(engine: str) -> None:
+    world = make_world()
+    world.jobs.engines = (engine,)
+    assert said(world, "<image>\nFree OCR.") == ("text", "")
+    assert said(world, "<|grounding|>Convert the document to markdown.") == ("document", "")
+
+
+@pytest.mark.parametrize("text", ["", None, 5, {"a": "b"}])
+def test_a_text_part_without_text_is_none(text: Any) -> None:
+    world = make_world()
+    world.jobs.engines = ("deepseek-ocr",)
+    assert said(world, text) == ("document", "")
+
+
+def test_all_text_parts_of_the_last_message_are_one_prompt_and_no_others() -> None:
+    world = make_world()
+    world.jobs.engines = ("deepseek-ocr",)
+    body = chat({"type": "text", "text": "And this."}, image())
+    body["messages"].insert(0, {"role": "system", "content": "You are a pirate."})
+    assert ask(world, body).status_code == 200
+    assert world.jobs.options is not None
+    assert world.jobs.options.prompt == "Extract all text.\nAnd this."
+
+
+def test_a_prompt_that_is_refused_is_blamed_on_the_messages() -> None:
+    world = make_world()
+    world.jobs.refuse = MalformedRequest("'prompt' has at most 2000 characters.", field="prompt")
+    assert ask(world, chat()).get_json()["error"]["param"] == "messages"

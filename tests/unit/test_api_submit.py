@@ -79,8 +79,9 @@ def test_many_urls_become_a_batch() -> None:
     [
         {"model": "tesseract", "language": "de", "lane": "bulk"},
         {"pages": "1-5,8", "password": "s3cret", "text_layer": "prefer"},
+        {"mode": "text", "prompt": "Only the total"},
     ],
-    ids=["reading", "document"],
+    ids=["reading", "document", "wishes"],
 )
 def test_options_come_from_form_and_json_alike(options: dict[str, str]) -> None:
     world = make_world()
@@ -92,6 +93,24 @@ def test_options_come_from_form_and_json_alike(options: dict[str, str]) -> None:
         made = world.jobs.options
         assert made is not None
         assert {name: getattr(made, name) for name in options} == options
+
+
+@pytest.mark.parametrize(("given", "taken"), [("true", True), ("false", False)])
+def test_fallback_is_a_word_in_a_form_and_a_truth_value_in_json(given: str, taken: bool) -> None:
+    world = make_world()
+    for answer in (
+        upload(world, fallback=given),
+        world.client.post("/api/v1/jobs", json={"url": URL, "fallback": taken}),
+    ):
+        assert answer.status_code == 202
+        assert world.jobs.options is not None
+        assert world.jobs.options.fallback is taken
+
+
+def test_fallback_that_is_neither_true_nor_false_is_refused() -> None:
+    answer = upload(make_world(), fallback="perhaps")
+    assert answer.status_code == 400
+    assert "'fallback'" in answer.get_json()["detail"]
 
 
 def test_a_password_that_is_too_long_is_refused_and_not_repeated() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from casola_ocr.errors import ConfigurationError
 from casola_ocr.model import Line, Word
-from casola_ocr.text.calibration import calibrate, calibrated
+from casola_ocr.text.calibration import (
+    calibrate,
+    calibrated,
+    read_tables,
+    use_tables,
+    write_tables,
+)
 
 ENGINES = st.sampled_from(["pp-ocrv6", "tesseract", "another"])
 SHARES = st.floats(0, 1)
@@ -76,3 +85,46 @@ def test_a_line_whose_words_have_none_has_its_own_calibrated() -> None:
     unknown = line(None, confidence=None)
     assert calibrated([unknown], "tesseract") == [unknown]
     assert calibrated([replace(unknown, words=())], "tesseract")[0].confidence is None
+
+
+def in_use(path: str) -> tuple[float, float]:
+    """What two engines' figures mean with the tables of a file; in a process of its own."""
+    use_tables(Path(path))
+    return calibrate("tesseract", 0.9), calibrate("pp-ocrv6", 0.9)
+
+
+def test_an_operators_table_wins_and_the_shipped_ones_of_other_engines_stay(tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    write_tables(file, {"tesseract": [(0.0, 0.25), (1.0, 0.25)]})
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(in_use, (str(file),)) == (0.25, calibrate("pp-ocrv6", 0.9))
+
+
+def test_tables_are_read_as_they_were_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    tables = {"one": [(0.1, 0.2), (0.5, 0.2), (1.0, 0.99)], "other": [(0.5, 0.5)]}
+    write_tables(tmp_path / "own.json", tables)
+    assert read_tables(tmp_path / "own.json") == tables
+    assert [file.name for file in tmp_path.iterdir()] == ["own.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", "5", '{"a": 5}', '{"a": []}', '{"a": [[0.5]]}', '{"a": [[0.5, "x"]]}',
+        '{"a": [[0.5, 1.5]]}', '{"a": [[0.5, NaN]]}', '{"a": [[0.5, 0.1], [0.4, 0.2]]}',
+        '{"a": [[0.5, 0.3], [0.6, 0.2]]}',
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "own.json"
+    file.write_text(content)
+    with pytest.raises(
+        ConfigurationError, match=r"own\.json holds no calibration tables"
+    ) as caught:
+        read_tables(file)
+    assert "\n" not in caught.value.detail
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        use_tables(tmp_path / "own.json")

@@ -12,11 +12,14 @@ from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
 from casola_ocr.guard import StepStopped
+from casola_ocr.model import Wishes
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
+from casola_ocr.testing import ScriptedEngine
 from workers.drain import Room, StoppableEngine, ThreadedPulse
 
 IMAGE = Image.new("RGB", (1, 1))
+WISHES = Wishes(mode="text", prompt="Only the total")
 
 
 class HeldRecords:
@@ -58,7 +61,9 @@ def pulse() -> ThreadedPulse:
 
 def read(pulse: ThreadedPulse, inner: Any, attempt: int = 1) -> Any:
     with pulse.begin(claim(attempt=attempt)):
-        return StoppableEngine(inner, pulse).read(IMAGE, page=1, attempt=attempt, language="auto")
+        return StoppableEngine(inner, pulse).read(
+            IMAGE, page=1, attempt=attempt, language="auto", wishes=WISHES
+        )
 
 
 def test_a_page_that_nobody_wants_any_more_is_stopped(pulse: ThreadedPulse) -> None:
@@ -84,6 +89,12 @@ def test_an_engines_own_error_stays_what_it_is(pulse: ThreadedPulse) -> None:
 
     with pytest.raises(EngineFailed):
         read(pulse, Failing())
+
+
+def test_what_a_job_wishes_reaches_the_engine(pulse: ThreadedPulse) -> None:
+    engine = ScriptedEngine()
+    read(pulse, engine)
+    assert engine.wishes == [WISHES]
 
 
 def test_pages_are_together_until_one_is_to_be_alone() -> None:

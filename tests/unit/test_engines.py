@@ -5,10 +5,17 @@ from typing import cast
 
 import pytest
 
-from casola_ocr.engines import announcement, choose_engine, list_engines, live_engines
+from casola_ocr.engines import (
+    announcement,
+    choose_engine,
+    list_engines,
+    live_engines,
+    takes_prompt,
+)
 from casola_ocr.errors import (
     EngineUnavailable,
     LanguageNotInstalled,
+    MalformedRequest,
     UnknownLanguage,
     UnknownModel,
 )
@@ -18,6 +25,7 @@ PPOCR = announcement("pp-ocrv6", "rapidocr 3", None)
 TESSERACT = announcement("tesseract", "tesseract 5, 3", {"en", "ru", "ja"})
 BOTH = announcement("auto", "1", None)
 GPU = announcement("deepseek-ocr", "1", None)
+GPU2 = announcement("deepseek-ocr-v2", "1", None)
 
 
 def records(*workers: tuple[str, ...]) -> Records:
@@ -97,3 +105,67 @@ def test_an_announcement_survives_the_commas_between_capabilities() -> None:
     assert not any("," in capability for capability in TESSERACT)
     stored = set(",".join([*PPOCR, *TESSERACT]).split(","))
     assert stored == {*PPOCR, *TESSERACT}
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "prompt", "engine"),
+    [
+        ("auto", "document", "", "deepseek-ocr-v2"),
+        ("auto", "text", "", "deepseek-ocr-v2"),
+        ("auto", "figure", "", "deepseek-ocr"),
+        ("auto", "text", "Only the total", "deepseek-ocr"),
+        ("deepseek-ocr", "figure", "Only the total", "deepseek-ocr"),
+        ("tesseract", "text", "", "tesseract"),
+    ],
+)
+def test_auto_takes_the_first_live_engine_that_can_be_told_so(
+    model: str, mode: str, prompt: str, engine: str
+) -> None:
+    workers = records(GPU, GPU2, PPOCR, TESSERACT)
+    assert choose_engine(workers, model, "auto", mode=mode, prompt=prompt) == engine
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "prompt", "field", "sentence"),
+    [
+        ("auto", "poem", "", "mode", "'mode' is one of document, text, figure."),
+        ("deepseek-ocr-v2", "figure", "", "mode", "known to deepseek-ocr-v2: document and text"),
+        ("deepseek-ocr-v2", "text", "Total", "prompt", "none of deepseek-ocr-v2, only the modes"),
+        ("pp-ocrv6", "figure", "", "mode", "Models that know it: deepseek-ocr."),
+        ("tesseract", "document", "Total", "prompt", "Models that take one: deepseek-ocr."),
+        ("auto", "figure", "", "mode", "known to deepseek-ocr-v2, pp-ocrv6: document and text"),
+        ("auto", "text", "Total", "prompt", "Models that take one: deepseek-ocr."),
+    ],
+)
+def test_what_a_model_cannot_be_told_is_refused_with_those_that_can(
+    model: str, mode: str, prompt: str, field: str, sentence: str
+) -> None:
+    with pytest.raises(MalformedRequest) as caught:
+        choose_engine(records(GPU2, PPOCR), model, "auto", mode=mode, prompt=prompt)
+    assert caught.value.field == field
+    assert sentence in caught.value.detail
+
+
+def test_what_can_be_told_and_is_not_live_is_unavailable_not_refused() -> None:
+    with pytest.raises(EngineUnavailable):
+        choose_engine(records(PPOCR), "deepseek-ocr", "auto", mode="figure", prompt="Total")
+    with pytest.raises(EngineUnavailable):
+        choose_engine(records(), "auto", "auto", prompt="Total")
+
+
+def test_every_engine_is_listed_with_what_it_can_be_told() -> None:
+    info = {engine.name: engine for engine in list_engines(records(GPU2, PPOCR))}
+    assert (info["deepseek-ocr"].modes, info["deepseek-ocr"].prompt) == (
+        ("document", "text", "figure"), True,
+    )  # fmt: skip
+    for name in ("deepseek-ocr-v2", "pp-ocrv6", "tesseract", "auto"):
+        assert (info[name].modes, info[name].prompt) == (("document", "text"), False)
+    assert {engine.name: engine for engine in list_engines(records(GPU))}["auto"].prompt
+
+
+def test_auto_takes_a_prompt_when_the_engine_does_that_it_would_take_without() -> None:
+    assert takes_prompt(records(GPU, PPOCR), "auto")
+    assert not takes_prompt(records(GPU, GPU2), "auto")
+    assert takes_prompt(records(GPU, GPU2), "deepseek-ocr")
+    with pytest.raises(UnknownModel):
+        takes_prompt(records(GPU), "gpt-9")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.calibration import halves
-from benchmarks.corpus import Entry
+from casola_ocr.corpus import Entry, halves
 from casola_ocr.model import Line, Word
 from casola_ocr.text.calibration import chance
 from casola_ocr.text.reliability import (

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.accuracy import groups, scored, table_of
-from benchmarks.corpus import Entry
 from benchmarks.readers import Reading, data_of
 from benchmarks.scores import Scores, mean, normalise, score
 from benchmarks.throughput import chosen_pages
+from casola_ocr.corpus import Entry
 
 
 def scores(truth: str, text: str, language: str = "en") -> Scores:

@@ -9,6 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from casola_ocr.errors import EngineFailed, PageTimeout
+from casola_ocr.model import Wishes
 from workers.tasks import TimedEngine
 
 
@@ -23,7 +24,9 @@ class Failing:
 
 
 def read(engine: Failing) -> None:
-    TimedEngine(engine).read(Image.new("RGB", (1, 1)), page=1, attempt=1, language="auto")
+    TimedEngine(engine).read(
+        Image.new("RGB", (1, 1)), page=1, attempt=1, language="auto", wishes=Wishes()
+    )
 
 
 @pytest.mark.parametrize(

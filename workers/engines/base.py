@@ -7,7 +7,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from casola_ocr.model import PageResult
+from casola_ocr.model import PageResult, Wishes
 
 
 class Engine(Protocol):
@@ -57,7 +57,12 @@ class ThreadedEngine(Protocol):
         page: int,
         attempt: int,
         language: str,
+        wishes: Wishes = Wishes(),
         stop: threading.Event | None = None,
     ) -> PageResult:
-        """Read one page; raise within a second after `stop` is set: nobody wants the page then."""
+        """Read one page; raise within a second after `stop` is set: nobody wants the page then.
+
+        `wishes` hold a mode, and a prompt, only if `casola_ocr.engines` says that this engine takes
+        them; a prompt has no special tokens of the model in it.
+        """
         ...

@@ -7,19 +7,14 @@ null), and `case_insensitive` where the truth is written in capitals only.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from hashlib import sha256
 from pathlib import Path
 
-from PIL import Image
-
-from casola_ocr import documents
-
-#: More pages of a file are not read.
-MOST_PAGES = 1000
-#: As the service by default.
-MOST_PIXELS = 100_000_000
+#: Languages in which no spaces tell the words.
+UNSPACED = ("ja", "ko", "zh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +28,14 @@ class Entry:
     truth: str | None
     case_insensitive: bool
 
-    def open(self) -> documents.Document:
-        """The document, opened as the service opens it: a PDF's pages are drawn."""
-        data = self.path.read_bytes()
-        media_type = documents.sniff(data[: documents.HEAD_BYTES])
-        return documents.open_document(data, media_type, max_pixels=MOST_PIXELS)
-
-
-def open_picture(data: bytes) -> Image.Image:
-    """The one page of a picture, as a worker opens it."""
-    media_type = documents.sniff(data[: documents.HEAD_BYTES])
-    return documents.open_page(BytesIO(data), media_type, 1, max_pixels=MOST_PIXELS)
-
 
 def read_manifest(corpus: Path, *, kinds: Collection[str] = (), limit: int = 0) -> list[Entry]:
-    """The corpus's files in the manifest's order: of these kinds (all), so many of each (all)."""
+    """The corpus's files in the manifest's order: of these kinds (all), so many of each (all).
+
+    Raises:
+        OSError: a file of it cannot be read.
+        ValueError, KeyError, TypeError: the manifest is not one.
+    """
     entries: list[Entry] = []
     for row in map(json.loads, (corpus / "manifest.jsonl").read_text("utf-8").splitlines()):
         kind = row["kind"]
@@ -66,3 +54,17 @@ def read_manifest(corpus: Path, *, kinds: Collection[str] = (), limit: int = 0) 
             )
         )
     return entries
+
+
+def halves(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The files for fitting and the others: every second of a kind, by the hash of its name."""
+    kinds: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        kinds[entry.kind].append(entry)
+    fitting: list[Entry] = []
+    others: list[Entry] = []
+    for members in kinds.values():
+        members.sort(key=lambda entry: sha256(entry.name.encode()).digest())
+        fitting += members[::2]
+        others += members[1::2]
+    return fitting, others
