@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.common import console, figures_table, parser, write_report
-from benchmarks.corpus import Entry, read_manifest
+from casola_ocr.corpus import Entry, read_manifest
 from casola_ocr.documents.ink import ink_of
 from casola_ocr.text.flags import UNTRUSTED
 from casola_ocr.text.generated import Generated

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from benchmarks.corpus import open_picture, read_manifest
+from benchmarks.documents import open_picture
+from casola_ocr.corpus import read_manifest
 from casola_ocr.documents.ink import ink_of
 from casola_ocr.text.loops import LEAST_INK
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.corpus import read_manifest
+from casola_ocr.corpus import read_manifest
 from casola_ocr.text.flags import (
     BANNED_TOKENS,
     COMPRESSIBLE,
