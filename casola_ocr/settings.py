@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,9 +95,37 @@ class Settings(BaseSettings):
         description="threads of each CPU worker child",
     )
     slots: int = Field(
-        32, ge=1, le=1024,
+        128, ge=1, le=1024,
         description="pages in flight of a worker whose engine reads many at once, as a GPU does",
     )  # fmt: skip
+    deepseek_ocr_model: str = Field(
+        "deepseek-ai/DeepSeek-OCR", description="folder or hub ID of the engine deepseek-ocr"
+    )
+    deepseek_ocr_v2_model: str = Field(
+        "deepseek-ai/DeepSeek-OCR-2", description="folder or hub ID of the engine deepseek-ocr-v2"
+    )
+    vllm_url: str = Field(
+        "", pattern="^(https?://.*)?$",
+        description="use this OpenAI-compatible vLLM server; empty = vLLM in the worker's process",
+    )  # fmt: skip
+    vllm_api_key: SecretStr = Field(SecretStr(""), description="what that server wants as its key")
+    vllm_args: str = Field("{}", description="JSON object of more arguments for vLLM's engine")
+    vllm_dtype: str = Field("bfloat16", description="number type of the model's weights")
+    vllm_gpu_memory_share: float = Field(
+        0.9, gt=0, le=1, description="part of the GPU's memory that vLLM takes"
+    )
+    vllm_max_model_tokens: int = Field(
+        8192, ge=512, description="tokens of a page and its text together; the models' most is 8192"
+    )
+    vllm_max_tokens: int = Field(
+        0, ge=0, description="tokens of a page's text; 0 = as many as the model has room for"
+    )
+    golden_minutes: float = Field(
+        10, gt=0, description="how often a GPU worker proves that it still reads"
+    )
+    golden_seconds: float = Field(
+        120, gt=0, description="how long such a proof may take before the worker is started again"
+    )
     prepare_workers: int = Field(
         2, ge=1, le=64, description="worker children that download and open documents"
     )
@@ -195,6 +224,17 @@ class Settings(BaseSettings):
                 ipaddress.ip_network(network)
             except ValueError:
                 raise ValueError("must be networks such as 10.0.0.0/8, comma separated") from None
+        return value
+
+    @field_validator("vllm_args")
+    @classmethod
+    def _json_object(cls, value: str) -> str:
+        try:
+            arguments = json.loads(value)
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise ValueError('must be a JSON object such as {"enforce_eager": true}')
         return value
 
     @field_validator("object_store")

@@ -121,3 +121,9 @@ class ScriptedEngine:
             lines=lines,
             language=None if language == "auto" else language,
         )
+
+    def alive(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing was loaded."""

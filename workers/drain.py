@@ -22,6 +22,7 @@ from casola_ocr.guard import StepStopped
 from casola_ocr.model import Claim, PageResult, Wishes
 from casola_ocr.service import Service
 from workers.engines.base import ThreadedEngine
+from workers.engines.transport import EngineDied
 from workers.pulse import Deadline, Pulse
 
 log = structlog.get_logger(__name__)
@@ -93,6 +94,8 @@ class ThreadedPulse(Pulse):
         self._page_seconds = service.settings.page_timeout_seconds
         self._room = Room()
         self._running: dict[int, Running] = {}
+        #: Why the worker has to be started again; empty = it has not.
+        self._leaving = ""
         self._own = threading.local()
 
     @contextmanager
@@ -114,6 +117,13 @@ class ThreadedPulse(Pulse):
         """`StoppableEngine` sees to it: threads cannot be interrupted."""
         return nullcontext()
 
+    def leave(self, why: str) -> None:
+        """Take nothing any more, hand back what is held, and end this process."""
+        if not self._leaving:
+            log.error("the worker has to be started again", action="worker_leaves", reason=why)
+            self._leaving = why
+            self.deadline.value = time.monotonic()
+
     def running(self) -> Running:
         """The page of this thread."""
         found: Running = self._own.running
@@ -134,6 +144,8 @@ class ThreadedPulse(Pulse):
         if stuck or (self._running and 0 < self.deadline.value < now - LET_GO_SECONDS):
             # Nothing else ends a thread; the pages go to others when their leases end.
             log.error("an engine does not let go of its pages", action="engine_stuck")
+            os._exit(1)
+        if self._leaving and not self._claims:
             os._exit(1)
 
 
@@ -157,6 +169,10 @@ class StoppableEngine:
                 wishes=wishes,
                 stop=running.stop,
             )
+        except EngineDied:
+            self._pulse.leave(f"{self._engine.name} died")
+            # Counted as an attempt: this very page may be what it died of.
+            raise
         except Exception as error:
             # Whatever an engine raises for a page that it was told to give up.
             if running.timed_out:

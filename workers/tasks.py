@@ -32,6 +32,7 @@ from workers.drain import StoppableEngine, ThreadedPulse
 from workers.engines import make_engines
 from workers.engines.base import Engine, ThreadedEngine
 from workers.engines.golden import prove
+from workers.health import Health
 from workers.pulse import Deadline, ForkedPulse
 
 log = structlog.get_logger(__name__)
@@ -140,15 +141,14 @@ class ThreadedWorker:
         owner = Owner(spec.name).name
         self._pulse = pulse = ThreadedPulse(service, owner, spec.deadline, spec.pools)
         proven = _proven(spec)
-        engines = {
-            name: StoppableEngine(cast(ThreadedEngine, engine), pulse)
-            for name, engine in proven.items()
-        }
+        self._engines = [cast(ThreadedEngine, engine) for engine in proven.values()]
+        engines = {engine.name: StoppableEngine(engine, pulse) for engine in self._engines}
         self._make: Callable[[], Work] = lambda: _work(
             service, f"{owner}:{threading.get_ident()}", pulse, engines, many=True
         )
         self._own = threading.local()
         pulse.start(_capabilities(proven))
+        Health(self._engines, pulse, spec.settings).start()
 
     def run(self, pool: str) -> None:
         self._pulse.fed()
@@ -164,6 +164,8 @@ class ThreadedWorker:
 
     def stop(self) -> None:
         self._pulse.stop()
+        for engine in self._engines:
+            engine.close()
 
 
 def register(app: Celery, process: list[Worker]) -> None:
@@ -193,8 +195,8 @@ def bury_dead(owner: Owner, service: Service) -> None:
                 )
 
 
-def _proven(spec: WorkerSpec) -> dict[str, Engine]:
-    engines = make_engines(spec.engines or (), spec.settings.cpu_threads)
+def _proven(spec: WorkerSpec) -> Mapping[str, Engine | ThreadedEngine]:
+    engines = make_engines(spec.engines or (), spec.settings)
     for name, engine in engines.items():
         seconds = prove(engine)
         log.info("the engine reads", action="engine_ready", engine=name, seconds=round(seconds, 3))
@@ -221,7 +223,7 @@ def _work(
     )
 
 
-def _capabilities(engines: Mapping[str, Engine]) -> tuple[str, ...]:
+def _capabilities(engines: Mapping[str, Engine | ThreadedEngine]) -> tuple[str, ...]:
     told = [
         announcement(name, engine.version, getattr(engine, "languages", None))
         for name, engine in engines.items()

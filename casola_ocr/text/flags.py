@@ -39,6 +39,11 @@ MORE_TEXT_THAN_INK = "more_text_than_ink"
 #: A model wrote nothing about a page that has something on it.
 EMPTY_OUTPUT = "empty_output"
 
+#: The engine that was asked for could not be trusted with the page; another one read it.
+FALLBACK = "fallback"
+#: A page far longer than wide, which a model sees squeezed.
+STRETCHED = "stretched"
+
 #: With one of these a page's text is not to be trusted, and it is worth another reading.
 UNTRUSTED = frozenset({
     TRUNCATED, REPETITION, COMPRESSIBLE, SUFFIX_LOOP, REPEATED_BOXES, BANNED_TOKENS,

@@ -5,14 +5,15 @@ Engines are named here by import path, so that a worker imports only the one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from shutil import which
 from typing import Literal, NamedTuple
 
 from casola_ocr.errors import ConfigurationError
-from workers.engines.base import Engine
+from casola_ocr.settings import Settings
+from workers.engines.base import Engine, ThreadedEngine
 
 
 class EngineEntry(NamedTuple):
@@ -37,9 +38,15 @@ CPU_ENGINES: dict[str, EngineEntry] = {
     "auto": EngineEntry("workers.engines.auto", "AutoEngine", parts=("pp-ocrv6", "tesseract")),
 }
 
+#: Engines that read on a GPU, each in a worker of its own; a worker runs them when it is told to.
+GPU_ENGINES: dict[str, EngineEntry] = {
+    name: EngineEntry("workers.engines.deepseek", "make", pool="threads")
+    for name in ("deepseek-ocr", "deepseek-ocr-v2")
+}
+
 
 def installed_engines() -> tuple[str, ...]:
-    """Return the names of the engines that have all they need."""
+    """Return the names of the CPU engines that have all they need."""
     return tuple(name for name, entry in CPU_ENGINES.items() if not _missing(entry))
 
 
@@ -47,45 +54,65 @@ def pool_of(names: Sequence[str]) -> Literal["prefork", "threads"]:
     """The pool in which a worker runs these engines.
 
     Raises:
-        ConfigurationError: they need different ones.
+        ConfigurationError: they need different ones, or two of them a GPU.
     """
-    pools = {CPU_ENGINES[name].pool for name in names if name in CPU_ENGINES} or {"prefork"}
-    if len(pools) > 1:
-        raise ConfigurationError(f"The engines {', '.join(names)} need workers of their own.")
+    known = CPU_ENGINES | GPU_ENGINES
+    pools = {known[name].pool for name in names if name in known} or {"prefork"}
+    if len(pools) > 1 or len(GPU_ENGINES.keys() & set(names)) > 1:
+        raise ConfigurationError(
+            f"The engines {', '.join(names)} need workers of their own: set CASOLA_ENGINES for "
+            "each worker."
+        )
     return pools.pop()
 
 
 def make_engine(name: str, threads: int) -> Engine:
-    """Make an engine with its weights loaded.
+    """Make a CPU engine with its weights loaded.
 
     Raises:
         ConfigurationError: there is no such engine, or it is not fully installed.
     """
-    return make_engines([name], threads)[name]
+    return _made(name, threads, {})
 
 
-def make_engines(names: Sequence[str], threads: int) -> dict[str, Engine]:
+def make_engines(names: Sequence[str], settings: Settings) -> Mapping[str, Engine | ThreadedEngine]:
     """Make the engines of one process; one that is a part of another is loaded once.
 
     Raises:
         ConfigurationError: there is no such engine, or it is not fully installed.
     """
     made: dict[str, Engine] = {}
+    return {
+        name: _on_gpu(name, settings)
+        if name in GPU_ENGINES
+        else _made(name, settings.cpu_threads, made)
+        for name in names
+    }
 
-    def make(name: str) -> Engine:
-        if name not in made:
-            entry = CPU_ENGINES.get(name)
-            if entry is None:
-                known = ", ".join(sorted(CPU_ENGINES))
-                raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
-            if missing := _missing(entry):
-                raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
-            engine: Callable[..., Engine] = getattr(import_module(entry.module), entry.name)
-            parts = [make(part) for part in entry.parts]
-            made[name] = engine(*parts) if parts else engine(threads)
-        return made[name]
 
-    return {name: make(name) for name in names}
+def _made(name: str, threads: int, made: dict[str, Engine]) -> Engine:
+    """A CPU engine, from those that were made before where it is among them."""
+    if name not in made:
+        entry = CPU_ENGINES.get(name)
+        if entry is None:
+            known = ", ".join(sorted(CPU_ENGINES | GPU_ENGINES))
+            raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
+        if missing := _missing(entry):
+            raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
+        engine: Callable[..., Engine] = getattr(import_module(entry.module), entry.name)
+        parts = [_made(part, threads, made) for part in entry.parts]
+        made[name] = engine(*parts) if parts else engine(threads)
+    return made[name]
+
+
+def _on_gpu(name: str, settings: Settings) -> ThreadedEngine:
+    """A GPU engine, and what makes the CPU engine that reads what it cannot be trusted with."""
+    entry = GPU_ENGINES[name]
+    make: Callable[..., ThreadedEngine] = getattr(import_module(entry.module), entry.name)
+    # The last is made of the others.
+    fallback = installed_engines()[-1:]
+    threads = settings.cpu_threads
+    return make(name, settings, (lambda: make_engine(fallback[0], threads)) if fallback else None)
 
 
 def _missing(entry: EngineEntry) -> list[str]:

@@ -49,6 +49,8 @@ class ThreadedEngine(Protocol):
 
     name: str
     version: str
+    #: Whether its weights are random, as in tests: then it reads nothing that makes sense.
+    noise: bool
 
     def read(
         self,
@@ -65,4 +67,12 @@ class ThreadedEngine(Protocol):
         `wishes` hold a mode, and a prompt, only if `casola_ocr.engines` says that this engine takes
         them; a prompt has no special tokens of the model in it.
         """
+        ...
+
+    def alive(self) -> bool:
+        """Whether what reads is there; when not, the worker has to be started again."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was loaded; nothing is read afterwards."""
         ...

@@ -1,0 +1,28 @@
+"""What runs in vLLM's own processes when they start; vLLM finds it by its entry point.
+
+The process of the engine is a child of the worker. It leaves the worker's process group, because a
+signal to the group would end it before the pages that are being read; and it dies with the worker,
+even when that is killed, because it would keep the memory of the GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+#: Set by the worker: whose children are meant. Others who use vLLM are left alone.
+PARENT = "CASOLA_VLLM_PARENT"
+_PR_SET_PDEATHSIG = 1
+
+
+def register() -> None:
+    """Tie this process to the worker that started it."""
+    if os.environ.get(PARENT) != str(os.getppid()):
+        return
+    if os.getpgid(0) != os.getpid():
+        os.setsid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.environ[PARENT] != str(os.getppid()):
+        # It died a moment ago.
+        os._exit(1)
