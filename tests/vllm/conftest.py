@@ -21,6 +21,11 @@ with warnings.catch_warnings():
     import vllm.v1.engine.async_llm  # noqa: F401
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # vLLM leaves its sockets to the garbage collector.
+    config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def checkpoint_v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("models") / "deepseek-ocr", "v1")

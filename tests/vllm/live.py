@@ -102,9 +102,17 @@ class LiveEngine:
         self._submit(self.llm.abort(name)).result(timeout=30)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self.llm.shutdown)
+        async def end() -> None:
+            self.llm.shutdown()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self._submit(end()).result(timeout=60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=10)
+        self._loop.close()
 
     def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
