@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# vLLM's own, since vLLM pins what it needs: 4 GB that every checkout shares.
+VLLM_VENV ?= $(HOME)/.cache/casola-ocr/vllm-venv
 SOURCES := casola_ocr api workers tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit lint types chaos bench clean
+.PHONY: help serve test check unit lint types chaos bench vllm-venv test-vllm clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +19,14 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+$(VLLM_VENV)/installed: pyproject.toml tests/vllm/requirements.txt
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement tests/vllm/requirements.txt --editable '.[test]'
+	@# Their builds for CUDA do not import beside a torch without; nobody here listens.
+	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	@touch $@
 
 serve: $(VENV)/installed ## run everything on this machine (Ctrl-C stops it)
@@ -36,6 +46,11 @@ lint: $(VENV)/installed-dev ## ruff
 
 types: $(VENV)/installed-dev ## mypy
 	@$(BIN)/mypy
+
+vllm-venv: $(VLLM_VENV)/installed
+
+test-vllm: vllm-venv ## the DeepSeek-OCR engines on the real vLLM, without a GPU
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/vllm/site $(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 chaos: $(VENV)/installed-dev ## ten minutes of load and faults; CHAOS="--seconds 60 --seed 3 --store directory"
 	@$(BIN)/python -m tests.chaos $(or $(CHAOS),--seconds 600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from tests.servers import (
 )
 
 ROOT = Path(__file__).parents[1]
+
+#: `make test-vllm` runs these, in an environment that has vLLM.
+collect_ignore = [] if importlib.util.find_spec("vllm") else ["vllm"]
 
 
 def missing(what: str) -> NoReturn:

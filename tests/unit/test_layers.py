@@ -75,10 +75,11 @@ def test_the_api_and_a_worker_start_without_the_libraries_of_rare_documents() ->
 
 def test_only_settings_reads_the_environment() -> None:
     # embedded hands the environment on to its children, the worker sets thread counts before the
-    # fork, the command line looks for misspelt names, and Tesseract's engine hands its program
-    # nothing but a few of them.
+    # fork, the command line looks for misspelt names, Tesseract's engine hands its program nothing
+    # but a few of them, and vLLM is told much by its environment alone.
     allowed = {"casola_ocr/settings.py", "casola_ocr/cli.py", "workers/main.py",
-               "workers/engines/tesseract.py"}  # fmt: skip
+               "workers/engines/tesseract.py", "workers/engines/vllm_engine.py",
+               "workers/engines/vllm_plugin.py"}  # fmt: skip
     users = {
         str(file.relative_to(ROOT))
         for room in FORBIDDEN
