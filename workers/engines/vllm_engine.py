@@ -7,6 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -51,7 +52,7 @@ class InProcess(Transport):
         vllm_versions.check_version(found.version)
         folder = find_model(engine, model)
         os.environ.update(_environment(found))
-        self.version = f"vllm {found.version}"
+        self.version = f"{Path(model).name}, vllm {found.version}"
         super().__init__()
         try:
             self._engine: Any = self._run(_start(folder, settings))

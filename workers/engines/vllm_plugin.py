@@ -11,18 +11,21 @@ import ctypes
 import os
 import signal
 
-#: Set by the worker: whose children are meant. Others who use vLLM are left alone.
+#: The process whose children are meant. Others who use vLLM are left alone.
 PARENT = "CASOLA_VLLM_PARENT"
 _PR_SET_PDEATHSIG = 1
 
 
 def register() -> None:
-    """Tie this process to the worker that started it."""
-    if os.environ.get(PARENT) != str(os.getppid()):
+    """Tie this process to the one that started it; vLLM may call this several times."""
+    parent = os.environ.get(PARENT)
+    if parent != str(os.getppid()):
         return
     if os.getpgid(0) != os.getpid():
         os.setsid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.environ[PARENT] != str(os.getppid()):
+    if parent != str(os.getppid()):
         # It died a moment ago.
         os._exit(1)
+    # The engine has children of its own.
+    os.environ[PARENT] = str(os.getpid())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -56,7 +57,7 @@ class Remote(Transport):
             limits=httpx.Limits(max_connections=settings.slots),
             trust_env=False,
         )
-        self.version = f"vllm {self._run(self._find())}"
+        self.version = f"{Path(model).name}, vllm {self._run(self._find())}"
 
     def close(self) -> None:
         self._run(self._client.aclose())
