@@ -29,6 +29,7 @@ class RunningService:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    start_seconds: float = START_SECONDS
 
     @property
     def url(self) -> str:
@@ -54,7 +55,7 @@ class RunningService:
         return self
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             assert self.process is not None
             if self.process.poll() is not None:

@@ -1,0 +1,144 @@
+"""The whole service on the real vLLM with a model of noise: everything but the reading."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from casola_ocr.sample import sample_image
+from tests.e2e.conftest import RunningService, free_port
+from tests.pages import as_bytes, draw_page
+from tests.vllm.live import CPU_ARGUMENTS, ENVIRONMENT
+
+MODEL = "deepseek-ocr-v2"
+TOKENS = 8
+#: Loading takes half a minute on two cores, the golden page up to another.
+START_SECONDS = 240
+PAGE = as_bytes(draw_page(["A small page"], width=320), "PNG")
+
+
+@pytest.fixture(scope="module")
+def service(
+    checkpoint_v2: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    running = RunningService(
+        data_dir=tmp_path_factory.mktemp("vllm") / "data",
+        port=free_port(),
+        start_seconds=START_SECONDS,
+        environment={
+            **ENVIRONMENT,
+            "CASOLA_ENGINES": MODEL,
+            "CASOLA_DEEPSEEK_OCR_V2_MODEL": str(checkpoint_v2),
+            "CASOLA_SLOTS": "4",
+            "CASOLA_VLLM_ARGS": json.dumps(CPU_ARGUMENTS),
+            "CASOLA_VLLM_MAX_TOKENS": str(TOKENS),
+            # The ladder ends when half of it is over.
+            "CASOLA_PAGE_TIMEOUT_SECONDS": "90",
+        },
+    )
+    running.data_dir.mkdir()
+    running.start()
+    yield running
+    running.stop()
+
+
+def submit(service: RunningService, source: bytes = PAGE, **options: str) -> str:
+    data = {"model": MODEL, **options}
+    answer = httpx.post(f"{service.url}/api/v1/jobs", files={"file": source}, data=data, timeout=30)
+    assert answer.status_code == 202, answer.text
+    request_id: str = answer.json()["request_id"]
+    return request_id
+
+
+def page_of(service: RunningService, request_id: str) -> dict[str, Any]:
+    job = service.finished(request_id, seconds=300)
+    assert job["status"] == "completed", job
+    answer = httpx.get(f"{service.url}/api/v1/jobs/{request_id}/result", timeout=10)
+    (page,) = answer.json()["page_results"]
+    return dict(page)
+
+
+def wait_until_read(service: RunningService, request_id: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = httpx.get(f"{service.url}/api/v1/jobs/{request_id}", timeout=10).json()
+        if job["status"] == "processing":
+            time.sleep(2)
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never began: {job}")
+
+
+def engine_processes(service: RunningService) -> list[psutil.Process]:
+    return service.processes("VLLM::")
+
+
+def test_a_page_becomes_a_result_with_tries_confidence_and_flags(service: RunningService) -> None:
+    page = page_of(service, submit(service))
+    assert page["engine"] == MODEL
+    assert "vllm" in page["engine_version"]
+    assert {"truncated", "uncalibrated"} <= set(page["flags"])
+    assert 0 <= page["confidence"] <= 0.5
+    assert page["tries"][0]["how"] == "n-gram 30/90"
+    assert page["tries"][0]["tokens"] == TOKENS
+    assert len(page["tries"]) > 1
+
+
+def test_a_blank_page_does_not_reach_the_model(service: RunningService) -> None:
+    from PIL import Image
+
+    begun = time.monotonic()
+    page = page_of(
+        service, submit(service, as_bytes(Image.new("RGB", (900, 1200), "white"), "PNG"))
+    )
+    assert page["flags"] == ["blank"]
+    assert page["text"] == "" and page["tries"] == []
+    assert time.monotonic() - begun < 5
+
+
+def test_a_page_that_cannot_be_trusted_is_read_on_the_cpu_where_that_is_allowed(
+    service: RunningService,
+) -> None:
+    page = page_of(service, submit(service, sample_image(), fallback="true", mode="text"))
+    assert "fallback" in page["flags"]
+    assert page["tries"][-1]["how"] == "fallback"
+    assert page["confidence"] > 0.8
+
+
+def test_a_cancelled_page_is_let_go_of(service: RunningService) -> None:
+    request_id = submit(service)
+    wait_until_read(service, request_id)
+    answer = httpx.post(f"{service.url}/api/v1/jobs/{request_id}/cancel", timeout=10)
+    assert answer.status_code == 200
+    assert service.finished(request_id, seconds=5)["status"] == "cancelled"
+    assert page_of(service, submit(service))["tries"]
+
+
+def test_a_page_survives_the_death_of_the_models_process(service: RunningService) -> None:
+    request_id = submit(service)
+    wait_until_read(service, request_id)
+    before = engine_processes(service)
+    assert before
+    next(p for p in before if "EngineCore" in " ".join(p.cmdline())).kill()
+    page = page_of(service, request_id)
+    assert page["attempts"] == 2
+    assert not any(process.is_running() for process in before)
+
+
+def test_a_killed_worker_takes_the_models_process_with_it(service: RunningService) -> None:
+    request_id = submit(service)
+    wait_until_read(service, request_id)
+    before = engine_processes(service)
+    (worker,) = [p for p in service.processes("worker", "pages") if p.children()]
+    worker.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(before, timeout=5)
+    assert not alive
+    assert page_of(service, request_id)["tries"]

@@ -1,0 +1,151 @@
+"""Both ways to the model: within the worker and on a server, with the same readings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from casola_ocr.errors import ConfigurationError, EngineFailed
+from casola_ocr.model import Wishes
+from casola_ocr.settings import Settings
+from tests.e2e.conftest import free_port
+from tests.pages import draw_page
+from tests.vllm.live import CPU_ARGUMENTS
+from workers.engines import vllm_versions
+from workers.engines.deepseek import DeepSeekEngine
+from workers.engines.transport import EngineDied, Request, Transport
+from workers.engines.vllm_engine import InProcess
+from workers.engines.vllm_remote import Remote
+
+TOKENS = 12
+NAME = "deepseek-ocr"
+PAGE = draw_page(["A small page"], width=320).convert("RGB")
+REQUEST = Request(image=PAGE, wishes=Wishes(mode="text"), temperature=0.0, ngram=30, window=90)
+SERVER_SECONDS = 180
+
+
+def settings(**more: object) -> Settings:
+    return Settings(
+        vllm_dtype="float32",
+        vllm_max_model_tokens=2048,
+        slots=4,
+        vllm_args=json.dumps(CPU_ARGUMENTS),
+        **{"vllm_max_tokens": TOKENS, **more},
+    )
+
+
+@pytest.fixture(scope="module")
+def within(checkpoint_v1: Path) -> Iterator[InProcess]:
+    transport = InProcess(NAME, str(checkpoint_v1), settings())
+    yield transport
+    transport.close()
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint_v1: Path) -> Iterator[str]:
+    port = free_port()
+    command = [
+        *[sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint_v1)],
+        *["--port", str(port), "--host", "127.0.0.1", "--load-format", "dummy"],
+        *["--dtype", "float32", "--enforce-eager", "--skip-mm-profiling"],
+        *["--max-model-len", "2048", "--max-num-seqs", "4", "--max-num-batched-tokens", "2048"],
+        *["--no-enable-prefix-caching", "--mm-processor-cache-gb", "0"],
+        *["--scheduling-policy", "priority"],
+        *["--logits-processors", vllm_versions.logits_processor_path(os.environ)],
+    ]
+    process = subprocess.Popen(command, start_new_session=True)
+    yield f"http://127.0.0.1:{port}/v1"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_page_comes_back_with_the_confidence_of_each_token(within: InProcess) -> None:
+    generated = within.generate(REQUEST, None)
+    assert len(generated.starts) == TOKENS
+    assert generated.logprobs is not None and len(generated.logprobs) == TOKENS
+    assert all(value <= 0 for value in generated.logprobs)
+    assert generated.ranks is not None and min(generated.ranks) >= 1
+    assert generated.finish == "length"
+    assert list(generated.starts) == sorted(generated.starts)
+
+
+def test_a_server_reads_what_the_engine_within_reads(
+    within: InProcess, server: str, checkpoint_v1: Path
+) -> None:
+    remote = Remote(NAME, str(checkpoint_v1), settings(vllm_url=server))
+    try:
+        there, here = remote.generate(REQUEST, None), within.generate(REQUEST, None)
+    finally:
+        remote.close()
+    assert (there.text, list(there.starts), there.finish) == (
+        here.text, list(here.starts), here.finish,
+    )  # fmt: skip
+    assert there.logprobs == pytest.approx(here.logprobs, abs=0.02)
+
+
+def test_a_page_that_nobody_wants_is_let_go_of_on_the_server_too(
+    server: str, checkpoint_v1: Path
+) -> None:
+    remote = Remote(NAME, str(checkpoint_v1), settings(vllm_url=server, vllm_max_tokens=1500))
+    try:
+        stop_one(remote)
+    finally:
+        remote.close()
+
+
+def test_a_page_that_nobody_wants_is_let_go_of_within_a_second(within: InProcess) -> None:
+    stop_one(within)
+    deadline = time.monotonic() + 1
+    while within._engine.output_processor.has_unfinished_requests():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def stop_one(transport: Transport) -> None:
+    stop = threading.Event()
+    threading.Timer(1.5, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(EngineFailed):
+        transport.generate(replace(REQUEST), stop)
+    assert stop.is_set()
+    assert time.monotonic() - begun < 1.5 + 1
+
+
+def test_a_prompt_is_read_with_the_ladder_and_every_try_is_kept(within: InProcess) -> None:
+    engine = DeepSeekEngine(NAME, within, page_seconds=1)
+    page = engine.read(PAGE, page=1, attempt=1, language="auto", wishes=Wishes(prompt="Who?"))
+    assert "truncated" in page.flags
+    assert [read.how for read in page.tries] == ["n-gram 30/90"]
+    assert page.tries[0].tokens == TOKENS
+
+
+def test_a_model_that_is_another_one_is_refused_in_one_line(checkpoint_v2: Path) -> None:
+    with pytest.raises(ConfigurationError, match="needs DeepseekOCRForCausalLM"):
+        InProcess(NAME, str(checkpoint_v2), settings())
+
+
+def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it() -> None:
+    with pytest.raises(ConfigurationError, match="hf download nobody/nothing"):
+        InProcess(NAME, "nobody/nothing", settings())
+
+
+def test_an_engine_that_was_killed_is_known_to_be_dead(checkpoint_v1: Path) -> None:
+    transport = InProcess(NAME, str(checkpoint_v1), settings())
+    try:
+        (core,) = transport._engine.engine_core.resources.engine_manager.processes
+        os.kill(core.pid, signal.SIGKILL)
+        with pytest.raises(EngineDied):
+            transport.generate(REQUEST, None)
+        assert not transport.alive()
+    finally:
+        transport.close()
