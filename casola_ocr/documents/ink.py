@@ -26,13 +26,8 @@ def ink_of(image: Image.Image) -> float:
     more, so this is a bound and no estimate: hardly any page has more text, and many have a fifth
     of it. Safe to call from several threads; the image stays as it is.
     """
-    scale = math.sqrt(PIXELS / (image.width * image.height))
-    grey = image.reduce(max(1, math.floor(1 / scale))).convert("L")
-    scale = math.sqrt(PIXELS / (grey.width * grey.height))
-    if scale < 1:
-        size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
-        grey = grey.resize(size, Image.Resampling.BILINEAR)
-    contrast = _contrast(grey)
+    grey = _grey(image)
+    contrast = _contrast(grey, _OUTLIERS)
     if contrast < LEAST_CONTRAST or grey.width < 2:
         return 0.0
     left = grey.crop((0, 0, grey.width - 1, grey.height))
@@ -42,10 +37,26 @@ def ink_of(image: Image.Image) -> float:
     return sum(steps[edge:]) / EDGES_PER_CHARACTER
 
 
-def _contrast(grey: Image.Image) -> int:
-    """How far the darkest and the lightest tone are apart, but for a few outliers."""
+def is_flat(image: Image.Image) -> bool:
+    """Whether there is nothing on a page, not even a speck. Safe to call from several threads."""
+    return _contrast(_grey(image), 0) < LEAST_CONTRAST
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """The page's tones, scaled to at most `PIXELS`."""
+    scale = math.sqrt(PIXELS / (image.width * image.height))
+    grey = image.reduce(max(1, math.floor(1 / scale))).convert("L")
+    scale = math.sqrt(PIXELS / (grey.width * grey.height))
+    if scale < 1:
+        size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
+        grey = grey.resize(size, Image.Resampling.BILINEAR)
+    return grey
+
+
+def _contrast(grey: Image.Image, outliers: float) -> int:
+    """How far the darkest and the lightest tone are apart, but for a share of outliers."""
     counts = grey.histogram()
-    allowed = _OUTLIERS * grey.width * grey.height
+    allowed = outliers * grey.width * grey.height
     return 255 - _skipped(counts, allowed) - _skipped(counts[::-1], allowed)
 
 

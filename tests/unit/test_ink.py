@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from benchmarks.documents import open_picture
 from casola_ocr.corpus import read_manifest
-from casola_ocr.documents.ink import ink_of
+from casola_ocr.documents.ink import ink_of, is_flat
 from casola_ocr.text.loops import LEAST_INK
 
 
@@ -77,3 +77,12 @@ def test_every_picture_of_the_corpus_has_ink_for_its_text(corpus: Path) -> None:
             assert len("".join(entry.truth.split())) < ink < 1e6, entry.name
             judged += 1
     assert judged > 50
+
+
+def test_only_a_page_without_a_speck_is_flat() -> None:
+    page = Image.new("RGB", (2480, 3508), (250, 248, 240))
+    assert is_flat(page)
+    number = page.copy()
+    number.paste((20, 20, 20), (1200, 3400, 1216, 3430))
+    assert not is_flat(number)
+    assert is_flat(Image.new("L", (1, 1), 0))

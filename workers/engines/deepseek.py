@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 from PIL import Image
 
-from casola_ocr.documents.ink import ink_of
+from casola_ocr.documents.ink import ink_of, is_flat
 from casola_ocr.errors import CasolaError
 from casola_ocr.languages import parse_codes
 from casola_ocr.model import PageResult, Try, Wishes
@@ -117,10 +117,10 @@ class DeepSeekEngine:
             Unprocessable: the model cannot take the page.
         """
         begun = time.monotonic()
-        ink = ink_of(image)
-        if not ink or min(image.size) < SMALLEST_SIDE:
+        if min(image.size) < SMALLEST_SIDE or is_flat(image):
             # Shown an empty page the model invents a text.
             return self._blank(image, page, attempt, begun)
+        ink = ink_of(image)
         scaled = _scaled(image, self._most_pixels)
         flags = (STRETCHED,) if _ratio(image) > STRETCHED_RATIO else ()
         codes = [known.code for known in parse_codes(language)]
