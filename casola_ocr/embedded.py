@@ -19,9 +19,10 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
+from casola_ocr.engines import GPU_ENGINES
 from casola_ocr.errors import ConfigurationError
 from casola_ocr.service import Service
-from casola_ocr.settings import Settings, environment
+from casola_ocr.settings import Settings, environment, variable_name
 from casola_ocr.supervisor import ChildSpec, GaveUp, Supervisor
 from casola_ocr.text.calibration import read_tables
 
@@ -59,19 +60,32 @@ def serve(settings: Settings) -> int:
             settings, valkey = _valkey(settings, lock)
             specs.append(valkey)
         variables = {**os.environ, **environment(settings)}
-        for name, arguments in (
-            ("worker-pages", ["worker", "--role", "pages"]),
-            ("worker-prepare", ["worker", "--role", "prepare"]),
-            ("reconciler", ["reconcile"]),
-            ("api", ["api"]),
+        for name, arguments, more in (
+            *_readers(settings),
+            ("worker-prepare", ["worker", "--role", "prepare"], {}),
+            ("reconciler", ["reconcile"], {}),
+            ("api", ["api"], {}),
         ):
             # -P: the folder in which `serve` is called must not shadow our modules.
             command = [sys.executable, "-P", "-m", "casola_ocr.cli", *arguments]
             keep_open = (lock,) if name == "api" else ()
             specs.append(
-                ChildSpec(name=name, command=command, environment=variables, keep_open=keep_open)
+                ChildSpec(
+                    name=name, command=command, environment=variables | more, keep_open=keep_open
+                )
             )
         return _run(settings, Supervisor(specs, settings.data_dir / "logs"))
+
+
+def _readers(settings: Settings) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """The workers that read pages: one for all CPU engines, and one for each that needs a GPU."""
+    arguments = ["worker", "--role", "pages"]
+    on_gpu = [name for name in settings.engines if name in GPU_ENGINES]
+    others = [name for name in settings.engines if name not in GPU_ENGINES]
+    if others or not on_gpu:
+        yield "worker-pages", arguments, {variable_name("engines"): ",".join(others)}
+    for name in on_gpu:
+        yield f"worker-{name}", arguments, {variable_name("engines"): name}
 
 
 def require_token_off_loopback(settings: Settings) -> None:

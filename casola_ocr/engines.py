@@ -45,6 +45,8 @@ _READS = {
     "tesseract": _ALL,
 }
 ENGINES = tuple(_READS)
+#: Those that need a GPU, and each a worker of its own.
+GPU_ENGINES = ("deepseek-ocr-v2", "deepseek-ocr")
 
 #: What an engine can be told beside languages; one that writes text and Markdown in any case takes
 #: ``document`` and ``text`` for the same. The second DeepSeek-OCR was trained with these two only.

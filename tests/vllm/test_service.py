@@ -35,7 +35,7 @@ def service(
         start_seconds=START_SECONDS,
         environment={
             **ENVIRONMENT,
-            "CASOLA_ENGINES": MODEL,
+            "CASOLA_ENGINES": f"{MODEL},tesseract",
             "CASOLA_DEEPSEEK_OCR_V2_MODEL": str(checkpoint_v2),
             "CASOLA_SLOTS": "4",
             "CASOLA_VLLM_ARGS": json.dumps(CPU_ARGUMENTS),
@@ -137,7 +137,7 @@ def test_a_killed_worker_takes_the_models_process_with_it(service: RunningServic
     request_id = submit(service)
     wait_until_read(service, request_id)
     before = engine_processes(service)
-    (worker,) = [p for p in service.processes("worker", "pages") if p.children()]
+    (worker,) = {process.parent().parent() for process in before if process.parent() in before}
     worker.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(before, timeout=5)
     assert not alive

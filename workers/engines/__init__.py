@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from shutil import which
 from typing import Literal, NamedTuple
 
+from casola_ocr.engines import GPU_ENGINES
 from casola_ocr.errors import ConfigurationError
 from casola_ocr.settings import Settings
 from workers.engines.base import Engine, ThreadedEngine
@@ -38,10 +39,9 @@ CPU_ENGINES: dict[str, EngineEntry] = {
     "auto": EngineEntry("workers.engines.auto", "AutoEngine", parts=("pp-ocrv6", "tesseract")),
 }
 
-#: Engines that read on a GPU, each in a worker of its own; a worker runs them when it is told to.
-GPU_ENGINES: dict[str, EngineEntry] = {
-    name: EngineEntry("workers.engines.deepseek", "make", pool="threads")
-    for name in ("deepseek-ocr", "deepseek-ocr-v2")
+#: A worker runs them only when it is told to.
+_ON_GPU = {
+    name: EngineEntry("workers.engines.deepseek", "make", pool="threads") for name in GPU_ENGINES
 }
 
 
@@ -56,9 +56,9 @@ def pool_of(names: Sequence[str]) -> Literal["prefork", "threads"]:
     Raises:
         ConfigurationError: they need different ones, or two of them a GPU.
     """
-    known = CPU_ENGINES | GPU_ENGINES
+    known = CPU_ENGINES | _ON_GPU
     pools = {known[name].pool for name in names if name in known} or {"prefork"}
-    if len(pools) > 1 or len(GPU_ENGINES.keys() & set(names)) > 1:
+    if len(pools) > 1 or len(_ON_GPU.keys() & set(names)) > 1:
         raise ConfigurationError(
             f"The engines {', '.join(names)} need workers of their own: set CASOLA_ENGINES for "
             "each worker."
@@ -84,7 +84,7 @@ def make_engines(names: Sequence[str], settings: Settings) -> Mapping[str, Engin
     made: dict[str, Engine] = {}
     return {
         name: _on_gpu(name, settings)
-        if name in GPU_ENGINES
+        if name in _ON_GPU
         else _made(name, settings.cpu_threads, made)
         for name in names
     }
@@ -95,7 +95,7 @@ def _made(name: str, threads: int, made: dict[str, Engine]) -> Engine:
     if name not in made:
         entry = CPU_ENGINES.get(name)
         if entry is None:
-            known = ", ".join(sorted(CPU_ENGINES | GPU_ENGINES))
+            known = ", ".join(sorted(CPU_ENGINES | _ON_GPU))
             raise ConfigurationError(f"There is no engine '{name}'; known engines: {known}.")
         if missing := _missing(entry):
             raise ConfigurationError(f"The engine '{name}' needs {', '.join(missing)}.")
@@ -107,7 +107,7 @@ def _made(name: str, threads: int, made: dict[str, Engine]) -> Engine:
 
 def _on_gpu(name: str, settings: Settings) -> ThreadedEngine:
     """A GPU engine, and what makes the CPU engine that reads what it cannot be trusted with."""
-    entry = GPU_ENGINES[name]
+    entry = _ON_GPU[name]
     make: Callable[..., ThreadedEngine] = getattr(import_module(entry.module), entry.name)
     # The last is made of the others.
     fallback = installed_engines()[-1:]
