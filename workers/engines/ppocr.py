@@ -133,7 +133,10 @@ class PPOcrEngine:
                 pixels = _pixels(upright.turn(image))
                 quads = self._detector.find(pixels)
             upright = Upright(image.size, rotation, skew_of(quads))
-            return self._read_lines(pixels, quads, upright)
+            reading = self._read_lines(pixels, quads, upright)
+            self._detector.release()
+            self._recogniser.release()
+            return reading
         except Exception as error:
             raise EngineFailed("The engine could not read the page.") from error
 

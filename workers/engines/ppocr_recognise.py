@@ -47,6 +47,9 @@ class _Runtime(Protocol):
     def best(self, line: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """The likeliest answer for each column of a line (1, 3, height, width), and its share."""
 
+    def release(self) -> None:
+        """Give back what is kept between lines; no line is being read."""
+
 
 class Recogniser:
     """Reads lines, as many at once as it has threads. Not thread-safe."""
@@ -77,6 +80,10 @@ class Recogniser:
         """
         # Cut out by who reads it: all lines of a page together are as large as the page.
         return list(self._pool.map(partial(self._read, pixels, turned), quads))
+
+    def release(self) -> None:
+        """Give the memory of the last lines back."""
+        self._runtime.release()
 
     def _read(self, pixels: _Pixels, turned: bool, quad: Quads) -> Recognised:
         (crop,) = self._crop(pixels, quad[np.newaxis])
@@ -139,6 +146,9 @@ class _OpenVino:
         numbers, shares = (request.get_output_tensor(at).data[..., 0].copy() for at in (0, 1))
         return numbers, shares
 
+    def release(self) -> None:
+        self._model.release_memory()
+
 
 class _OnnxRuntime:
     def __init__(self, model: Path, threads: int):
@@ -156,3 +166,6 @@ class _OnnxRuntime:
     def best(self, line: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         (shares,) = self._session.run(None, {self._input: line})
         return shares.argmax(axis=2), shares.max(axis=2)
+
+    def release(self) -> None:
+        """Without an arena nothing is kept."""

@@ -84,11 +84,14 @@ class Transport(ABC):
         try:
             while True:
                 try:
-                    return future.result(LOOK_SECONDS if stop else None)
+                    return future.result(LOOK_SECONDS)
                 except TimeoutError:
                     if future.done():
                         # It was the work itself that ran out of time.
                         raise EngineFailed("The model did not answer in time.") from None
+                    if not self.alive():
+                        # vLLM tells it to those who wait already, not always to who comes later.
+                        raise EngineDied("The model's process has ended.") from None
                     if stop and stop.is_set():
                         raise EngineFailed("The page is not wanted any more.") from None
                 except CancelledError:

@@ -54,8 +54,9 @@ class InProcess(Transport):
         os.environ.update(_environment(found))
         self.version = f"{Path(model).name}, vllm {found.version}"
         super().__init__()
+        self._engine: Any = None
         try:
-            self._engine: Any = self._run(_start(folder, settings))
+            self._engine = self._run(_start(folder, settings))
             self._vocabulary = Vocabulary(self._run(_tokenizer(self._engine)))
         except ConfigurationError:
             raise
@@ -68,7 +69,8 @@ class InProcess(Transport):
         self._max_tokens = settings.vllm_max_tokens or None
 
     def alive(self) -> bool:
-        return not self._engine.errored
+        # There is none yet while it is being started.
+        return self._engine is None or not self._engine.errored
 
     def close(self) -> None:
         self._engine.shutdown(timeout=SHUTDOWN_SECONDS)
