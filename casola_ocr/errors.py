@@ -38,6 +38,7 @@
     ├── FetchFailed                  fetch_failed              422  no
     │   └── FetchTimeout             fetch_timeout             422  no
     ├── EngineFailed                 engine_failed             500  yes
+    │   ├── EngineDied               engine_died               500  yes
     │   └── PageTimeout              page_timeout              500  yes
     ├── AttemptsExhausted            attempts_exhausted        500  no
     ├── NoPageRead                   no_page_read              422  no
@@ -333,6 +334,12 @@ class EngineFailed(CasolaError):
     advice = "Retry the failed pages, or use another model."
 
 
+class EngineDied(EngineFailed):
+    """The engine's process ended while it read the page; the worker starts again."""
+
+    code = "engine_died"
+
+
 class PageTimeout(EngineFailed):
     """Reading the page took longer than a page may take."""
 
@@ -375,7 +382,7 @@ class ObjectNotFound(CasolaError):
 
 #: Codes of failures that are ours and not the document's: operators get to see them.
 DEAD_CODES = frozenset(
-    error.code for error in (CasolaError, EngineFailed, PageTimeout, AttemptsExhausted)
+    error.code for error in (CasolaError, EngineFailed, EngineDied, PageTimeout, AttemptsExhausted)
 )
 
 

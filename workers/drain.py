@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 import structlog
 from PIL import Image
 
-from casola_ocr.errors import PageTimeout
+from casola_ocr.errors import EngineDied, PageTimeout
 from casola_ocr.guard import StepStopped
 from casola_ocr.model import Claim, PageResult, Wishes
 from casola_ocr.service import Service
 from workers.engines.base import ThreadedEngine
-from workers.engines.transport import EngineDied
 from workers.pulse import Deadline, Pulse
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from PIL import Image
 
-from casola_ocr.errors import ConfigurationError, EngineFailed
+from casola_ocr.errors import ConfigurationError, EngineDied, EngineFailed
 from casola_ocr.model import PageResult, Wishes
 from casola_ocr.testing import ScriptedEngine
 from casola_ocr.text.generated import Finish, Generated
@@ -16,7 +16,7 @@ from tests.pages import draw_page
 from workers.engines.base import Engine
 from workers.engines.deepseek import DeepSeekEngine
 from workers.engines.deepseek_model import END, IMAGE, REPEATABLE, Vocabulary
-from workers.engines.transport import EngineDied, Request, Transport, decoded
+from workers.engines.transport import Request, Transport, decoded
 
 PAGE = draw_page(["A page with a line", "and with another one"], width=600).convert("RGB")
 SOUND = "A page with a line\nand with another one"

@@ -13,7 +13,6 @@ import httpx
 import psutil
 import pytest
 
-from casola_ocr.sample import sample_image
 from tests.e2e.conftest import RunningService, free_port
 from tests.pages import as_bytes, draw_page
 from tests.vllm.live import CPU_ARGUMENTS, ENVIRONMENT
@@ -46,8 +45,20 @@ def service(
     )
     running.data_dir.mkdir()
     running.start()
+    wait_until_live(running)
     yield running
     running.stop()
+
+
+def wait_until_live(service: RunningService) -> None:
+    """Tesseract makes the service ready before the model is loaded."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        engines = httpx.get(f"{service.url}/api/v1/engines", timeout=10).json()["data"]
+        if any(engine["live"] for engine in engines if engine["name"] == MODEL):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"the model never came:\n{service.log()}")
 
 
 def submit(service: RunningService, source: bytes = PAGE, **options: str) -> str:
@@ -107,10 +118,10 @@ def test_a_blank_page_does_not_reach_the_model(service: RunningService) -> None:
 def test_a_page_that_cannot_be_trusted_is_read_on_the_cpu_where_that_is_allowed(
     service: RunningService,
 ) -> None:
-    page = page_of(service, submit(service, sample_image(), fallback="true", mode="text"))
+    page = page_of(service, submit(service, fallback="true"))
     assert "fallback" in page["flags"]
     assert page["tries"][-1]["how"] == "fallback"
-    assert page["confidence"] > 0.8
+    assert page["text"] == "A small page"
 
 
 def test_a_cancelled_page_is_let_go_of(service: RunningService) -> None:

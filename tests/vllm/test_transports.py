@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from casola_ocr.errors import ConfigurationError, EngineFailed
+from casola_ocr.errors import ConfigurationError, EngineDied, EngineFailed
 from casola_ocr.model import Wishes
 from casola_ocr.settings import Settings
 from tests.e2e.conftest import free_port
@@ -23,7 +23,7 @@ from tests.pages import draw_page
 from tests.vllm.live import CPU_ARGUMENTS
 from workers.engines import vllm_versions
 from workers.engines.deepseek import DeepSeekEngine
-from workers.engines.transport import EngineDied, Request, Transport
+from workers.engines.transport import Request, Transport
 from workers.engines.vllm_engine import InProcess
 from workers.engines.vllm_remote import Remote
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from casola_ocr.errors import EngineFailed
+from casola_ocr.errors import EngineDied, EngineFailed
 from casola_ocr.model import Lane, Wishes
 from casola_ocr.text.generated import Generated
 
@@ -28,10 +28,6 @@ PRIORITIES = {Lane.INTERACTIVE: 0, Lane.BULK: 10}
 LONGEST_PATTERN, PATTERN_COUNT = 8, 64
 
 _T = TypeVar("_T")
-
-
-class EngineDied(EngineFailed):
-    """The process of the model is gone; only a new one helps."""
 
 
 @dataclass(frozen=True, kw_only=True)

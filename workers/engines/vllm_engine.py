@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from casola_ocr.errors import ConfigurationError, EngineFailed, Unprocessable
+from casola_ocr.errors import ConfigurationError, EngineDied, EngineFailed, Unprocessable
 from casola_ocr.prompts import raw_prompt
 from casola_ocr.settings import Settings
 from casola_ocr.text.generated import Generated
@@ -23,7 +23,6 @@ from workers.engines.transport import (
     LONGEST_PATTERN,
     PATTERN_COUNT,
     PRIORITIES,
-    EngineDied,
     Request,
     Transport,
     decoded,
