@@ -50,8 +50,10 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:
         for plan in plans(chosen, Path(folder)):
-            sides = dict(measured(plan, chosen.service))
-            for name, side in sides.items():
+            sides = {}
+            for name, side in measured(plan, chosen.service):
+                errors.print(f"{name}: {side.pages_per_second:.2f} pages/s")
+                sides[name] = side
                 table.add_row(*row(plan, name, side, sides["bare"]))
             stages.add_section()
             for stage in dict.fromkeys([*sides["engine"].stages, *sides["bare"].stages]):
