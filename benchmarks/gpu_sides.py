@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from PIL import Image
 
 from benchmarks.common import errors
@@ -74,6 +75,10 @@ class Plan:
             vllm_max_tokens=self.output_tokens,
         )
 
+    @property
+    def noise(self) -> bool:
+        return self.arguments.get("load_format") == "dummy"
+
     def images(self) -> list[Image.Image]:
         drawn = [draw(self.page_size, seed) for seed in range(min(self.pages, DIFFERENT_PAGES))]
         return [drawn[at % len(drawn)] for at in range(self.pages)]
@@ -124,12 +129,8 @@ def worker_engine(plan: Plan) -> Measured:
     from workers.engines.vllm_engine import InProcess
 
     # No time for a page: it is read once, whatever is thought of its text.
-    engine = DeepSeekEngine(
-        plan.engine,
-        InProcess(plan.engine, plan.model, plan.settings()),
-        page_seconds=0,
-        noise=True,
-    )
+    transport = InProcess(plan.engine, plan.model, plan.settings())
+    engine = DeepSeekEngine(plan.engine, transport, page_seconds=0, noise=plan.noise)
 
     def read(image: Image.Image) -> tuple[int, float]:
         begun = time.perf_counter()
@@ -176,14 +177,9 @@ def bare_vllm(plan: Plan) -> Measured:
     bare = LLM(model=folder, **engine_arguments(settings))
     tokenizer = bare.get_tokenizer()
     images = plan.images()
-    first = LADDER[0]
-    request = Request(
-        image=images[0],
-        wishes=WISHES,
-        temperature=first.temperature,
-        ngram=first.ngram,
-        window=first.window,
-    )
+    rung = asdict(LADDER[0])
+    del rung["plain"]
+    request = Request(image=images[0], wishes=WISHES, **rung)
     parameters = sampling_parameters(
         request, Vocabulary(tokenizer).repeatable, settings.vllm_max_tokens or None
     )
@@ -219,7 +215,7 @@ def bare_vllm(plan: Plan) -> Measured:
 
 
 def service(plan: Plan, *, reading_seconds: float) -> Measured:
-    """`casola-ocr serve`, each page a job of its own, as many at once as the worker takes.
+    """`casola-ocr serve`, each page a job of its own; as many wait as the worker has in flight.
 
     A model of noise makes the worker read again what was read in less than half of a page's time.
     That time is therefore one and a half of a reading (`reading_seconds`), and what counts as a
@@ -236,14 +232,26 @@ def service(plan: Plan, *, reading_seconds: float) -> Measured:
         "vllm_gpu_memory_share": str(settings.vllm_gpu_memory_share),
         "vllm_max_model_tokens": str(settings.vllm_max_model_tokens),
         "vllm_max_tokens": str(settings.vllm_max_tokens),
-        "page_timeout_seconds": str(max(1, round(1.5 * reading_seconds))),
+        "max_waiters": str(2 * plan.in_flight),
     }
+    if plan.noise:
+        chosen["page_timeout_seconds"] = str(max(1, round(1.5 * reading_seconds)))
     drawn = [as_bytes(image, "PNG") for image in plan.images()[:DIFFERENT_PAGES]]
     pages = [drawn[at % len(drawn)] for at in range(plan.pages)]
-    with casola(start_seconds=600, **chosen) as server, ThreadPoolExecutor(plan.in_flight) as crew:
+    at_once = 2 * plan.in_flight
+    with (
+        casola(start_seconds=600, **chosen) as server,
+        httpx.Client(
+            base_url=server.client.base_url,
+            limits=httpx.Limits(max_connections=at_once),
+            timeout=700,
+            trust_env=False,
+        ) as client,
+        ThreadPoolExecutor(at_once) as crew,
+    ):
 
         def read(page: bytes) -> list[int]:
-            answer = server.client.post(
+            answer = client.post(
                 "/api/v1/jobs",
                 files={"file": page},
                 data={"model": plan.engine},

@@ -136,7 +136,7 @@ def row(plan: Plan, name: str, side: Measured, bare: Measured) -> tuple[str, ...
         str(batched(plan)),
         name,
         f"{side.pages_per_second:.2f}",
-        f"{side.tokens_per_second:.0f}",
+        f"{side.tokens_per_second:.1f}",
         f"{side.pages_per_second / bare.pages_per_second:.3f}",
         "n/a" if side.gpu_busy is None else f"{side.gpu_busy:.0%}",
     )
