@@ -32,14 +32,15 @@ class Server:
 
 
 @contextmanager
-def casola(**settings: str) -> Iterator[Server]:
+def casola(start_seconds: float = _START_SECONDS, **settings: str) -> Iterator[Server]:
     """The whole service in a folder of its own, with these settings (`cpu_workers`, …)."""
     with tempfile.TemporaryDirectory(prefix="bench-casola-") as folder:
         (port,) = free_ports(1)
         ours = {"port": str(port), "data_dir": folder, "sync_timeout_seconds": "600", **settings}
         environment = {f"CASOLA_{name.upper()}": value for name, value in ours.items()}
         command = [sys.executable, "-m", "casola_ocr.cli", "serve"]
-        with _started(command, environment, f"http://127.0.0.1:{port}", "/readyz") as server:
+        url = f"http://127.0.0.1:{port}"
+        with _started(command, environment, url, "/readyz", start_seconds) as server:
             yield server
 
 
@@ -55,7 +56,11 @@ def rapidocr_api(workers: int) -> Iterator[Server]:
 
 @contextmanager
 def _started(
-    command: Sequence[str], environment: dict[str, str], url: str, ready: str
+    command: Sequence[str],
+    environment: dict[str, str],
+    url: str,
+    ready: str,
+    start_seconds: float = _START_SECONDS,
 ) -> Iterator[Server]:
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -68,7 +73,7 @@ def _started(
         with httpx.Client(base_url=url, timeout=700, trust_env=False) as client:
             while not _answers(client, ready):
                 assert process.poll() is None, f"{command} ended with {process.returncode}"
-                assert time.perf_counter() - begun < _START_SECONDS, f"{command} is not ready"
+                assert time.perf_counter() - begun < start_seconds, f"{command} is not ready"
                 time.sleep(_LOOK_SECONDS)
             yield Server(client, process, time.perf_counter() - begun)
     finally:

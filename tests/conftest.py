@@ -24,8 +24,9 @@ from tests.servers import (
 
 ROOT = Path(__file__).parents[1]
 
-#: `make test-vllm` runs these, in an environment that has vLLM.
-collect_ignore = [] if importlib.util.find_spec("vllm") else ["vllm"]
+#: `make test-vllm` runs these, in an environment that has vLLM; `pytest tests/gpu` those, where
+#: CUDA is.
+collect_ignore = ["gpu"] if importlib.util.find_spec("vllm") else ["gpu", "vllm"]
 
 
 def missing(what: str) -> NoReturn:

@@ -1,8 +1,9 @@
-"""Checkpoints of the true DeepSeek-OCR architectures, small and without weights.
+"""Checkpoints of the true DeepSeek-OCR architectures without weights, tiny or at their true sizes.
 
 vLLM fills them with noise (`load_format="dummy"`). What they show is that loading, prompt, vision,
-sampling, log-probabilities and errors work; never that a page is read. The vision encoders cannot
-be shrunk, vLLM has their sizes in its code: 0.4 billion weights stay.
+sampling, log-probabilities and errors work, and at the true sizes what they cost; never that a page
+is read. The vision encoders cannot be shrunk, vLLM has their sizes in its code: 0.4 billion weights
+stay. The true sizes are those of the two published `config.json`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 Version = Literal["v1", "v2"]
+Size = Literal["tiny", "true"]
 
 _ROOT = Path(__file__).parents[2]
 _BOS, _EOS, _PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
@@ -22,8 +24,33 @@ SPECIAL_TOKENS = (
     _BOS, _EOS, _PAD, "<image>", "<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>", "<|grounding|>",
     "<td>", "</td>", "<tr>", "</tr>", "<|User|>", "<|Assistant|>",
 )  # fmt: skip
+#: Tokens that the tokenizer learns.
 _VOCABULARY = 1024
-_WIDTH = 128
+
+_LANGUAGE_MODELS: dict[Size, dict[str, int]] = {
+    "tiny": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "moe_intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "vocab_size": _VOCABULARY,
+    },
+    "true": {
+        "hidden_size": 1280,
+        "intermediate_size": 6848,
+        "moe_intermediate_size": 896,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 10,
+        "num_key_value_heads": 10,
+        "n_routed_experts": 64,
+        "num_experts_per_tok": 6,
+        "vocab_size": 129_280,
+    },
+}
 
 _ARCHITECTURES: dict[Version, tuple[str, int, int]] = {
     # Architecture, width of what the vision encoder hands over, channels of SAM's last step.
@@ -32,12 +59,12 @@ _ARCHITECTURES: dict[Version, tuple[str, int, int]] = {
 }
 
 
-def write_checkpoint(folder: Path, version: Version) -> Path:
+def write_checkpoint(folder: Path, version: Version, size: Size = "tiny") -> Path:
     """Write what a model's folder holds beside its weights; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    _tokenizer().save(str(folder / "tokenizer.json"))
     for name, content in {
-        "config.json": _config(version),
+        "tokenizer.json": _tokenizer(_LANGUAGE_MODELS[size]["vocab_size"]),
+        "config.json": _config(version, size),
         "tokenizer_config.json": _tokenizer_config(),
         "special_tokens_map.json": {"bos_token": _BOS, "eos_token": _EOS, "pad_token": _PAD},
         "processor_config.json": _processor_config(),
@@ -47,7 +74,7 @@ def write_checkpoint(folder: Path, version: Version) -> Path:
     return folder
 
 
-def _tokenizer() -> Tokenizer:
+def _tokenizer(size: int) -> dict[str, Any]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -58,7 +85,11 @@ def _tokenizer() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train([str(_ROOT / "README.md"), str(_ROOT / "docs" / "why.md")], trainer)
-    return tokenizer
+    written: dict[str, Any] = json.loads(tokenizer.to_str())
+    known = written["model"]["vocab"]
+    # Words that no merge leads to: what the model writes has a text, nothing is read as them.
+    known.update({f"Ġw{number:x}": number for number in range(len(known), size)})
+    return written
 
 
 def _tokenizer_config() -> dict[str, Any]:
@@ -99,21 +130,13 @@ def _processor_config() -> dict[str, Any]:
     }
 
 
-def _config(version: Version) -> dict[str, Any]:
+def _config(version: Version, size: Size) -> dict[str, Any]:
     architecture, projected, channels = _ARCHITECTURES[version]
-    language = {
+    language = _LANGUAGE_MODELS[size] | {
         "architectures": ["DeepseekV2ForCausalLM"],
         "bos_token_id": SPECIAL_TOKENS.index(_BOS),
         "eos_token_id": SPECIAL_TOKENS.index(_EOS),
-        "hidden_size": _WIDTH,
-        "intermediate_size": 2 * _WIDTH,
-        "moe_intermediate_size": _WIDTH // 2,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "n_routed_experts": 4,
         "n_shared_experts": 2,
-        "num_experts_per_tok": 2,
         "first_k_dense_replace": 1,
         "n_group": 1,
         "topk_group": 1,
@@ -128,7 +151,6 @@ def _config(version: Version) -> dict[str, Any]:
         "lm_head": True,
         "rm_head": False,
         "max_position_embeddings": 8192,
-        "vocab_size": _VOCABULARY,
         "torch_dtype": "bfloat16",
     }
     return language | {
@@ -141,7 +163,7 @@ def _config(version: Version) -> dict[str, Any]:
             "model_type": "mlp_projector",
             "projector_type": "linear",
             "input_dim": projected,
-            "n_embed": _WIDTH,
+            "n_embed": language["hidden_size"],
         },
         "vision_config": {
             "model_type": "vision",

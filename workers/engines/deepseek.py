@@ -93,7 +93,6 @@ class DeepSeekEngine:
         self.noise = noise
         self._transport = transport
         self._page_seconds = page_seconds
-        self._most_pixels = _TILES * TILE_SIDES[name] ** 2
         self._make_fallback = fallback
         self._fallback: Engine | None = None
         # The CPU engine reads one page at a time.
@@ -121,7 +120,7 @@ class DeepSeekEngine:
             # Shown an empty page the model invents a text.
             return self._blank(image, page, attempt, begun)
         ink = ink_of(image)
-        scaled = _scaled(image, self._most_pixels)
+        scaled = fitted(image, self.name)
         flags = (STRETCHED,) if _ratio(image) > STRETCHED_RATIO else ()
         codes = [known.code for known in parse_codes(language)]
         tries: list[Try] = []
@@ -227,9 +226,10 @@ def make(name: str, settings: Settings, fallback: Callable[[], Engine] | None) -
     )
 
 
-def _scaled(image: Image.Image, most_pixels: int) -> Image.Image:
-    """The page in RGB, not larger than all tiles together: the model sees no more of it."""
+def fitted(image: Image.Image, engine: str) -> Image.Image:
+    """Return the page in RGB, not larger than all tiles together: the model sees no more of it."""
     rgb = image if image.mode == "RGB" else image.convert("RGB")
+    most_pixels = _TILES * TILE_SIDES[engine] ** 2
     scale = math.sqrt(most_pixels / (rgb.width * rgb.height))
     if scale >= 1:
         return rgb

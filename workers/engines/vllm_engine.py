@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class InProcess(Transport):
         found = vllm_versions.installed()
         vllm_versions.check_version(found.version)
         folder = find_model(engine, model)
-        os.environ.update(_environment(found))
+        os.environ.update(vllm_environment(found))
         self.version = f"{Path(model).name}, vllm {found.version}"
         super().__init__()
         self._engine: Any = None
@@ -95,7 +95,7 @@ class InProcess(Transport):
         }
         outputs = self._engine.generate(
             prompt,
-            self._sampling(request),
+            sampling_parameters(request, self._vocabulary.repeatable, self._max_tokens),
             request_id=name,
             priority=PRIORITIES[request.wishes.lane],
         )
@@ -104,31 +104,6 @@ class InProcess(Transport):
         except asyncio.CancelledError:
             await self._engine.abort(name)
             raise
-
-    def _sampling(self, request: Request) -> Any:
-        from vllm.sampling_params import (
-            RepetitionDetectionParams,
-            RequestOutputKind,
-            SamplingParams,
-        )
-
-        return SamplingParams(
-            temperature=request.temperature,
-            max_tokens=self._max_tokens,
-            logprobs=0,
-            flat_logprobs=True,
-            detokenize=False,
-            skip_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            repetition_detection=RepetitionDetectionParams(
-                max_pattern_size=LONGEST_PATTERN, min_pattern_size=1, min_count=PATTERN_COUNT
-            ),
-            extra_args={
-                "ngram_size": request.ngram,
-                "window_size": request.window,
-                "whitelist_token_ids": self._vocabulary.repeatable,
-            },
-        )
 
     def _generated(self, output: Any) -> Generated:
         if output.finish_reason not in ("stop", "length", "repetition"):
@@ -147,8 +122,56 @@ class InProcess(Transport):
         )
 
 
-def _environment(found: vllm_versions.Installed) -> Mapping[str, str]:
-    """What vLLM reads when it is imported."""
+def sampling_parameters(request: Request, repeatable: Sequence[int], max_tokens: int | None) -> Any:
+    """Return what vLLM is told about how a page is read; this imports vLLM.
+
+    `repeatable` are the tokens that the n-gram ban leaves alone.
+    """
+    from vllm.sampling_params import (
+        RepetitionDetectionParams,
+        RequestOutputKind,
+        SamplingParams,
+    )
+
+    return SamplingParams(
+        temperature=request.temperature,
+        max_tokens=max_tokens,
+        logprobs=0,
+        flat_logprobs=True,
+        detokenize=False,
+        skip_special_tokens=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        repetition_detection=RepetitionDetectionParams(
+            max_pattern_size=LONGEST_PATTERN, min_pattern_size=1, min_count=PATTERN_COUNT
+        ),
+        extra_args={
+            "ngram_size": request.ngram,
+            "window_size": request.window,
+            "whitelist_token_ids": list(repeatable),
+        },
+    )
+
+
+def engine_arguments(settings: Settings) -> dict[str, Any]:
+    """Return what vLLM's engine is made with, beside the model; its environment is set by now."""
+    return {
+        "dtype": settings.vllm_dtype,
+        "max_model_len": settings.vllm_max_model_tokens,
+        "gpu_memory_utilization": settings.vllm_gpu_memory_share,
+        "max_num_seqs": settings.slots,
+        "max_num_batched_tokens": max(BATCHED_TOKENS, settings.vllm_max_model_tokens),
+        # No two pages begin alike, and each comes once.
+        "enable_prefix_caching": False,
+        "mm_processor_cache_gb": 0,
+        "limit_mm_per_prompt": {"image": 1},
+        "scheduling_policy": "priority",
+        "logits_processors": [vllm_versions.logits_processor_path(os.environ)],
+        **json.loads(settings.vllm_args),
+    }
+
+
+def vllm_environment(found: vllm_versions.Installed) -> Mapping[str, str]:
+    """Return what vLLM reads when it is imported."""
     return {
         vllm_versions.RUNNER: vllm_versions.model_runner(found, os.environ),
         PARENT: str(os.getpid()),
@@ -165,21 +188,8 @@ async def _start(folder: str, settings: Settings) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    arguments = {
-        "dtype": settings.vllm_dtype,
-        "max_model_len": settings.vllm_max_model_tokens,
-        "gpu_memory_utilization": settings.vllm_gpu_memory_share,
-        "max_num_seqs": settings.slots,
-        "max_num_batched_tokens": max(BATCHED_TOKENS, settings.vllm_max_model_tokens),
-        # No two pages begin alike, and each comes once.
-        "enable_prefix_caching": False,
-        "mm_processor_cache_gb": 0,
-        "limit_mm_per_prompt": {"image": 1},
-        "scheduling_policy": "priority",
-        "logits_processors": [vllm_versions.logits_processor_path(os.environ)],
-        **json.loads(settings.vllm_args),
-    }
-    return AsyncLLM.from_engine_args(AsyncEngineArgs(model=folder, **arguments))
+    arguments = AsyncEngineArgs(model=folder, **engine_arguments(settings))
+    return AsyncLLM.from_engine_args(arguments)
 
 
 async def _tokenizer(engine: Any) -> Any:
