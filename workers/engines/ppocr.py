@@ -133,8 +133,8 @@ class PPOcrEngine:
                 pixels = _pixels(upright.turn(image))
                 quads = self._detector.find(pixels)
             upright = Upright(image.size, rotation, skew_of(quads))
-            reading = self._read_lines(pixels, quads, upright)
             self._detector.release()
+            reading = self._read_lines(pixels, quads, upright)
             self._recogniser.release()
             return reading
         except Exception as error:
