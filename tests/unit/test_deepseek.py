@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -44,18 +43,16 @@ class ScriptedTransport(Transport):
     version = "scripted"
 
     def __init__(self, *answers: Generated | Exception):
+        super().__init__()
         self._answers = list(answers)
         self.asked: list[Request] = []
 
-    def generate(self, request: Request, stop: threading.Event | None) -> Generated:
+    async def _generate(self, request: Request) -> Generated:
         self.asked.append(request)
         answer = self._answers[min(len(self.asked), len(self._answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    async def _generate(self, request: Request) -> Generated:
-        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing was loaded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
+from typing import Any
 
 from PIL import Image
 
@@ -19,8 +20,10 @@ REQUIRED_WORDS = 0.8
 NOISE_SIDE = 512
 
 
-def prove(engine: Engine | ThreadedEngine) -> float:
+def prove(engine: Engine | ThreadedEngine, **more: Any) -> float:
     """Let the engine read the sample page; return the seconds that it took.
+
+    `more` is what else its `read` is told.
 
     Raises:
         EngineFailed: it could not read the page, or too few of its words.
@@ -31,7 +34,7 @@ def prove(engine: Engine | ThreadedEngine) -> float:
     if noise:
         image.thumbnail((NOISE_SIDE, NOISE_SIDE))
     start = time.perf_counter()
-    result = engine.read(image, page=1, attempt=1, language="en")
+    result = engine.read(image, page=1, attempt=1, language="en", **more)
     seconds = time.perf_counter() - start
     if noise:
         # All that such a model can show is that tokens come, and how sure it is of each.
