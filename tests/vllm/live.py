@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,20 @@ CPU_ARGUMENTS: dict[str, Any] = {
     "max_num_batched_tokens": 2048,
 }
 
+#: A fiftieth of the second that letting go of a page may take.
+LOOK_SECONDS = 0.02
+
 PROMPT = "<image>\n<|grounding|>Convert the document to markdown."
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether it comes true in time. Asked again and again: vLLM tells nobody what it holds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(LOOK_SECONDS)
+    return False
 
 
 class LiveEngine:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
@@ -12,7 +10,7 @@ from PIL import Image, ImageDraw
 from prometheus_client import REGISTRY
 
 from tests.ngram_reference import repeats
-from tests.vllm.live import PROMPT, LiveEngine
+from tests.vllm.live import PROMPT, LiveEngine, within
 from workers.engines import vllm_versions
 from workers.engines.ngram import Ban
 
@@ -27,15 +25,6 @@ def running() -> float:
         for sample in metric.samples
         if sample.name in ("vllm:num_requests_running", "vllm:num_requests_waiting")
     )
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.fixture

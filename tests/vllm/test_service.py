@@ -15,12 +15,15 @@ import pytest
 
 from tests.e2e.conftest import RunningService, free_port
 from tests.pages import as_bytes, draw_page
-from tests.vllm.live import CPU_ARGUMENTS, ENVIRONMENT
+from tests.vllm.live import CPU_ARGUMENTS, ENVIRONMENT, within
 
 MODEL = "deepseek-ocr-v2"
 TOKENS = 8
 #: Loading takes half a minute on two cores, the golden page up to another.
 START_SECONDS = 240
+#: A page that has begun is opened and scaled first; nothing outside tells when the model has it,
+#: and it keeps it for ten seconds or more.
+INTO_MODEL_SECONDS = 2
 PAGE = as_bytes(draw_page(["A small page"], width=320), "PNG")
 
 
@@ -52,13 +55,12 @@ def service(
 
 def wait_until_live(service: RunningService) -> None:
     """Tesseract makes the service ready before the model is loaded."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+
+    def live() -> bool:
         engines = httpx.get(f"{service.url}/api/v1/engines", timeout=10).json()["data"]
-        if any(engine["live"] for engine in engines if engine["name"] == MODEL):
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"the model never came:\n{service.log()}")
+        return any(engine["live"] for engine in engines if engine["name"] == MODEL)
+
+    assert within(START_SECONDS, live), f"the model never came:\n{service.log()}"
 
 
 def submit(service: RunningService, source: bytes = PAGE, **options: str) -> str:
@@ -78,14 +80,13 @@ def page_of(service: RunningService, request_id: str) -> dict[str, Any]:
 
 
 def wait_until_read(service: RunningService, request_id: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def begun() -> bool:
         job = httpx.get(f"{service.url}/api/v1/jobs/{request_id}", timeout=10).json()
-        if job["status"] == "processing":
-            time.sleep(2)
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"never began: {job}")
+        return bool(job["status"] == "processing")
+
+    assert within(60, begun), f"never began:\n{service.log()}"
+    time.sleep(INTO_MODEL_SECONDS)
 
 
 def engine_processes(service: RunningService) -> list[psutil.Process]:

@@ -20,6 +20,7 @@ from casola_ocr.model import Wishes
 from casola_ocr.settings import Settings
 from tests.e2e.conftest import free_port
 from tests.pages import draw_page
+from tests.vllm import live
 from tests.vllm.live import CPU_ARGUMENTS
 from workers.engines import vllm_versions
 from workers.engines.deepseek import DeepSeekEngine
@@ -111,10 +112,8 @@ def test_a_page_that_nobody_wants_is_let_go_of_on_the_server_too(
 
 def test_a_page_that_nobody_wants_is_let_go_of_within_a_second(within: InProcess) -> None:
     stop_one(within)
-    deadline = time.monotonic() + 1
-    while within._engine.output_processor.has_unfinished_requests():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    unfinished = within._engine.output_processor.has_unfinished_requests
+    assert live.within(1, lambda: not unfinished())
 
 
 def stop_one(transport: Transport) -> None:
