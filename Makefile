@@ -7,10 +7,10 @@ VLLM_VENV ?= $(HOME)/.cache/casola-ocr/vllm-venv
 SOURCES := casola_ocr api workers tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit lint types chaos bench vllm-venv test-vllm clean
+.PHONY: help serve test check unit lint types chaos screenshots bench vllm-venv test-vllm clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,10 +29,15 @@ $(VLLM_VENV)/installed: pyproject.toml tests/vllm/requirements.txt
 	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	@touch $@
 
+tests/%/node_modules: tests/%/package.json
+	@cd $(dir $@) && npm install --silent --no-package-lock --no-audit --no-fund
+	@touch $@
+
 serve: $(VENV)/installed ## run everything on this machine (Ctrl-C stops it)
 	@exec $(BIN)/casola-ocr serve
 
-test: lint types ## lint, types and all tests, on a real Valkey and a real S3 server
+# The vendors' JavaScript clients, and what checks that Studio is accessible.
+test: lint types tests/clients/node_modules tests/studio/node_modules ## lint, types and all tests, with real servers, clients and a browser
 	@$(BIN)/python -m pytest tests
 
 check: lint types unit ## the fast tier: lint, types and unit tests
@@ -51,6 +56,9 @@ vllm-venv: $(VLLM_VENV)/installed
 
 test-vllm: vllm-venv ## the DeepSeek-OCR engines on the real vLLM, without a GPU
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/vllm/site $(VLLM_VENV)/bin/python -m pytest tests/vllm
+
+screenshots: $(VENV)/installed-dev ## every state of Studio, at both sizes and in both themes, into docs/images
+	@$(BIN)/python -m tests.studio.screenshots
 
 chaos: $(VENV)/installed-dev ## ten minutes of load and faults; CHAOS="--seconds 60 --seed 3 --store directory"
 	@$(BIN)/python -m tests.chaos $(or $(CHAOS),--seconds 600)

@@ -1,8 +1,12 @@
 """Who is asking: from a request to a tenant, on every surface the same.
 
+A token comes in the Authorization header, or from Studio in a cookie. Browsers send that one by
+themselves, so a request with it that could change something must come from our own pages.
+
 Without any token in the store, a server on loopback takes everybody for `local`. A web page in the
 user's browser can reach loopback too, so then the Host must be this machine's (against DNS
-rebinding) and a foreign Origin may not write. As soon as one token exists, all need one.
+rebinding) and a foreign Origin may not write, unless `cors` allows it. As soon as one token exists,
+all need one.
 """
 
 from __future__ import annotations
@@ -11,15 +15,22 @@ from urllib.parse import SplitResult, urlsplit
 
 from flask import g, request
 
+from api import cors
 from api.context import service
 from casola_ocr.errors import Forbidden, Unauthorized
+from casola_ocr.settings import Settings
 from casola_ocr.tenants import LOCAL_TENANT
 
+#: Studio's session: holds the token, out of reach of scripts.
+COOKIE = "casola_session"
+
+#: Methods that change nothing.
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 def authenticate() -> None:
-    """Set ``g.tenant`` and ``g.admin``.
+    """Set ``g.tenant``, ``g.admin``, and ``g.open``: whether nobody needs a token.
 
     Raises:
         Unauthorized: a token is needed, and there is none or it is not valid.
@@ -27,15 +38,32 @@ def authenticate() -> None:
     """
     parts = service()
     if parts.settings.loopback and not parts.tokens.any():
-        _check_local(parts.settings.host)
-        g.tenant, g.admin = LOCAL_TENANT, True
+        _check_local(parts.settings)
+        g.tenant, g.admin, g.open = LOCAL_TENANT, True, True
         return
-    for secret in _secrets(request.headers.get("Authorization", "")):
+    header = request.headers.get("Authorization", "")
+    cookie = "" if header else request.cookies.get(COOKIE, "")
+    for secret in [cookie] if cookie else _secrets(header):
         token = parts.tokens.find(secret)
         if token is not None:
-            g.tenant, g.admin = token.tenant, token.admin
+            if cookie:
+                check_origin()
+            g.tenant, g.admin, g.open = token.tenant, token.admin, False
             return
     raise Unauthorized()
+
+
+def check_origin() -> None:
+    """Let a request of a browser that may change something through only from our own pages.
+
+    Raises:
+        Forbidden: it comes from another site, or does not tell from where.
+    """
+    if request.method in _SAFE:
+        return
+    site = _split(request.headers.get("Origin", ""))
+    if site is None or not site.netloc or site.netloc != request.headers.get("Host", ""):
+        raise Forbidden("Web pages of other sites may not use this server.")
 
 
 def require_admin() -> None:
@@ -64,12 +92,12 @@ def _secrets(header: str) -> list[str]:
     return [value, after] if colon and after else [value]
 
 
-def _check_local(host: str) -> None:
+def _check_local(settings: Settings) -> None:
     asked = _split(f"//{request.headers.get('Host', '')}")
-    if asked is None or asked.hostname not in {*_LOCAL_NAMES, host}:
+    if asked is None or asked.hostname not in {*_LOCAL_NAMES, settings.host}:
         raise Forbidden("This server answers only to its own address on this machine.")
     origin = request.headers.get("Origin")
-    if origin and request.method != "GET":
+    if origin and request.method != "GET" and not cors.allows(settings):
         site = _split(origin)
         if site is None or site.netloc != asked.netloc:
             raise Forbidden("Web pages of other sites may not use this server.")

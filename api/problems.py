@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
-from casola_ocr.errors import CasolaError
+from casola_ocr import shapes
+from casola_ocr.errors import (
+    CasolaError,
+    FileTooLarge,
+    MalformedRequest,
+    MethodNotAllowed,
+    NoSuchRoute,
+    UnsupportedMediaType,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -18,51 +27,36 @@ RETRY_SECONDS = 5
 
 Render = Callable[[CasolaError], Response]
 
-#: Status → code, sentence (None: werkzeug's own) and advice of what Flask itself refuses.
-_HTTP: dict[int, tuple[str, str | None, str]] = {
-    400: ("malformed_request", None, "Compare the request with the API reference."),
-    404: (
-        "no_such_route",
-        "There is no such route.",
-        "Check the address; the routes are in the API reference.",
-    ),
-    405: (
-        "method_not_allowed",
-        None,
-        "Use the method that the API reference names for this address.",
-    ),
-    413: (
-        "file_too_large",
-        "The request is larger than this server accepts.",
-        "Send less in one request, or ask to raise CASOLA_MAX_FILE_MB.",
-    ),
-    415: (
-        "unsupported_media_type",
-        None,
-        "Send the Content-Type that the API reference names for this address.",
-    ),
+#: What Flask itself refuses.
+_HTTP: dict[int, type[CasolaError]] = {
+    error.status: error
+    for error in (NoSuchRoute, MethodNotAllowed, FileTooLarge, UnsupportedMediaType)
 }
 
 
 def problem(error: CasolaError) -> Response:
     """The error as ``application/problem+json``."""
-    body = {
+    response = Response(
+        # A detail may repeat a client's half of a character, which UTF-8 cannot hold.
+        json.dumps(described(error), ensure_ascii=False).encode(errors="replace"),
+        status=error.status,
+        content_type="application/problem+json",
+    )
+    add_headers(response, error)
+    return response
+
+
+def described(error: CasolaError) -> shapes.Problem:
+    """What a problem document says of the error."""
+    return {
         "type": f"urn:casola:error:{error.code}",
-        "title": getattr(error, "title", None) or (type(error).__doc__ or "").strip(),
+        "title": (type(error).__doc__ or "").strip(),
         "status": error.status,
         "code": error.code,
         "detail": error.detail,
         "advice": error.advice,
         "retryable": error.retryable,
     }
-    response = Response(
-        # A detail may repeat a client's half of a character, which UTF-8 cannot hold.
-        json.dumps(body, ensure_ascii=False).encode(errors="replace"),
-        status=error.status,
-        content_type="application/problem+json",
-    )
-    add_headers(response, error)
-    return response
 
 
 def add_headers(response: Response, error: CasolaError) -> None:
@@ -78,11 +72,9 @@ def from_http(error: HTTPException) -> CasolaError:
     status = error.code or 500
     if status >= 500:
         return CasolaError()
-    code, sentence, advice = _HTTP.get(status, ("bad_request", None, _HTTP[400][2]))
-    made = CasolaError(sentence or error.description)
-    # One class for all statuses that werkzeug knows; the tree holds those that we raise.
-    made.__dict__.update(code=code, status=status, advice=advice, title=error.name)
-    return made
+    if status in (400, 415):
+        return _HTTP.get(status, MalformedRequest)(error.description)
+    return _HTTP.get(status, MalformedRequest)()
 
 
 def install(app: Flask, dialects: Mapping[str, Render]) -> None:
@@ -115,6 +107,11 @@ def install(app: Flask, dialects: Mapping[str, Render]) -> None:
         if allowed:
             response.headers["Allow"] = ", ".join(sorted(allowed))
         return response
+
+    @app.errorhandler(ParseException)
+    def unreadable(error: ParseException) -> Response:
+        # What gunicorn only meets while the body is read.
+        return render(MalformedRequest("The body is not what HTTP's headers say of it."))
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

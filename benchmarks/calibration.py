@@ -28,7 +28,7 @@ from benchmarks.readers import pool_of
 from casola_ocr.corpus import Entry, halves, read_manifest
 from casola_ocr.errors import CasolaError
 from casola_ocr.languages import AUTO, LANGUAGES
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.text.calibration import Table, write_tables
 from casola_ocr.text.fitting import (
     Fitted,

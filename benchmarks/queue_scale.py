@@ -43,10 +43,12 @@ from benchmarks.common import (
     percentile,
     write_report,
 )
-from casola_ocr.model import Claim, JobStatus, Lane, Manifest, new_request_id, now_ms
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import Claim, JobStatus, Lane, Manifest
 from casola_ocr.publisher import PREPARE_POOL, pages_pool
 from casola_ocr.records import Records, Registration
 from casola_ocr.settings import Settings
+from casola_ocr.times import now_ms
 from casola_ocr.work import FINISH_INLINE_PAGES
 
 SHAPES = ("jobs", "documents", "known")

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,6 +69,10 @@ class CountingStore:
         self.calls["put"] += 1
         self._inner.put(key, data)
 
+    def put_all(self, objects: Sequence[tuple[str, bytes | BinaryIO]]) -> None:
+        for key, data in objects:
+            self.put(key, data)
+
     def get(self, key: str) -> bytes:
         self.calls["get"] += 1
         return self._inner.get(key)
@@ -84,6 +88,10 @@ class CountingStore:
     def list(self, prefix: str) -> Iterator[str]:
         self.calls["list"] += 1
         return self._inner.list(prefix)
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        self.calls["list"] += 1
+        return self._inner.sizes(prefix)
 
     def folders(self, prefix: str) -> Iterator[str]:
         self.calls["list"] += 1

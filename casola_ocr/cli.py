@@ -18,6 +18,7 @@ from casola_ocr import __version__, operators
 from casola_ocr.errors import CasolaError, ConfigurationError
 from casola_ocr.languages import LANGUAGES, MAIN_LANGUAGES
 from casola_ocr.reading import calibrate, read
+from casola_ocr.search.commands import search_app
 from casola_ocr.settings import load_settings, unknown_variables, variable_name
 from casola_ocr.text.calibration import read_tables
 
@@ -31,6 +32,8 @@ app = typer.Typer(
 app.add_typer(operators.tenants_app, name="tenants")
 app.add_typer(operators.tokens_app, name="tokens")
 app.add_typer(operators.dead_app, name="dead")
+app.add_typer(search_app, name="search")
+app.add_typer(operators.webhooks_app, name="webhooks")
 app.command()(operators.fsck)
 app.command()(read)
 app.command()(calibrate)
@@ -65,6 +68,16 @@ def serve(
     api_workers: Annotated[
         int | None, typer.Option(help="API processes [CASOLA_API_WORKERS]")
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option("--tls", help="https with a certificate that is made here [CASOLA_TLS]"),
+    ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="https with this certificate, PEM [CASOLA_TLS_CERT]")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(help="its key, if in another file [CASOLA_TLS_KEY]")
+    ] = None,
 ) -> None:
     """Run everything on this machine: Valkey, workers, reconciler and API."""
     from casola_ocr.embedded import serve as run
@@ -72,6 +85,7 @@ def serve(
     settings = load_settings(
         host=host, port=port, data_dir=data_dir, cpu_workers=cpu_workers,
         cpu_threads=cpu_threads, api_workers=api_workers,
+        tls=tls, tls_cert=tls_cert, tls_key=tls_key,
     )  # fmt: skip
     for sentence in unknown_variables(os.environ):
         errors.print(f"warning: {sentence}", markup=False)
@@ -99,6 +113,10 @@ def api() -> None:
 
     settings = load_settings()
     require_token_off_loopback(settings)
+    if settings.tls and not settings.tls_cert:
+        raise ConfigurationError(
+            "Only 'serve' makes a certificate of its own; give one with CASOLA_TLS_CERT."
+        )
     # gunicorn takes this process over.
     command = [sys.executable, "-P", "-m", "casola_ocr.gunicorn_api"]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed command, no shell
@@ -111,6 +129,7 @@ def doctor() -> None:
 
     from casola_ocr.embedded import own_url, with_running_valkey
     from casola_ocr.service import Service
+    from casola_ocr.tls import own_trust
 
     settings = with_running_valkey(load_settings())
     service = Service.open(settings)
@@ -163,6 +182,11 @@ def doctor() -> None:
             raise ConfigurationError("RapidOCR has no models: pip install --force-reinstall it.")
         return f"RapidOCR models: {', '.join(found)}"
 
+    def search() -> str:
+        from casola_ocr.search.commands import condition
+
+        return condition(settings)
+
     def calibration() -> str:
         if not settings.calibration_file:
             return "calibration: the tables that are shipped"
@@ -176,7 +200,9 @@ def doctor() -> None:
 
     def server() -> str:
         try:
-            answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
+            answer = httpx.get(
+                f"{base}/readyz", timeout=5, trust_env=False, verify=own_trust(settings)
+            )
         except httpx.TransportError:
             return f"server: none answers at {base}; 'casola-ocr serve' starts one"
         try:
@@ -197,6 +223,7 @@ def doctor() -> None:
         tesseract,
         models,
         calibration,
+        search,
         variables,
         server,
     ]

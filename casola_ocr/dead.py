@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from casola_ocr import results
+from casola_ocr import results, shapes
 from casola_ocr.errors import NotFound
 from casola_ocr.jobs import Jobs
-from casola_ocr.model import Job, timestamp
+from casola_ocr.model import Job
 from casola_ocr.objects import ObjectStore
 from casola_ocr.records import Records
+from casola_ocr.times import timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,19 @@ class DeadLetter:
     code: str
     pages: tuple[DeadPage, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "failed_at": timestamp(self.failed_at)}
+    def to_dict(self) -> shapes.DeadLetter:
+        """The public shape."""
+        return {
+            "request_id": self.request_id,
+            "tenant": self.tenant,
+            "engine": self.engine,
+            "failed_at": timestamp(self.failed_at),
+            "code": self.code,
+            "pages": [
+                {"page": page.page, "code": page.code, "attempts": page.attempts}
+                for page in self.pages
+            ],
+        }
 
 
 class DeadLetters:

@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
+from casola_ocr import tls
 from casola_ocr.engines import GPU_ENGINES
 from casola_ocr.errors import ConfigurationError
 from casola_ocr.service import Service
@@ -53,7 +54,7 @@ def serve(settings: Settings) -> int:
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(settings.data_dir) as lock:
-        settings = settings.model_copy(update={"port": _check_port(settings)})
+        settings = tls.with_certificate(settings.model_copy(update={"port": _check_port(settings)}))
         require_token_off_loopback(settings)
         specs = []
         if not settings.redis_url.get_secret_value():
@@ -64,6 +65,7 @@ def serve(settings: Settings) -> int:
             *_readers(settings),
             ("worker-prepare", ["worker", "--role", "prepare"], {}),
             ("reconciler", ["reconcile"], {}),
+            ("search", ["search", "follow"], {}),
             ("api", ["api"], {}),
         ):
             # -P: the folder in which `serve` is called must not shadow our modules.
@@ -120,7 +122,7 @@ def _run(settings: Settings, supervisor: Supervisor) -> int:
     begun = time.monotonic()
     ready = reminded = False
     try:
-        with httpx.Client(trust_env=False, timeout=2) as client:
+        with httpx.Client(trust_env=False, timeout=2, verify=tls.own_trust(settings)) as client:
             while not signals:
                 supervisor.tick()
                 if not ready:
@@ -157,11 +159,20 @@ def _greet(settings: Settings, seconds: float) -> None:
     sample = resources.files("casola_ocr").joinpath("sample.png")
     # As soon as one token exists every request needs one, on loopback too.
     token = " -H 'Authorization: Bearer TOKEN'" if Service.open(settings).tokens.any() else ""
+    trust, how = "", ""
+    if settings.tls and tls.made_here(settings):
+        authority = shlex.quote(str(tls.ca_file(settings)))
+        trust = f" --cacert {authority}"
+        how = (
+            "Clients have to trust its certificate:\n\n"
+            f"  export SSL_CERT_FILE={authority} NODE_EXTRA_CA_CERTS={authority}\n\n"
+        )
     _say(
         f"Casola OCR is ready on {url} (after {seconds:.1f} s). Data: {settings.data_dir}\n"
         "Read a sample page:\n\n"
-        f"  curl -sS -H 'Prefer: wait=30'{token} -F file=@{shlex.quote(str(sample))} "
+        f"  curl -sS{trust} -H 'Prefer: wait=30'{token} -F file=@{shlex.quote(str(sample))} "
         f"{url}/api/v1/jobs\n\n"
+        f"{how}"
         "Ctrl-C stops everything; the data stays."
     )
 
@@ -169,7 +180,8 @@ def _greet(settings: Settings, seconds: float) -> None:
 def own_url(settings: Settings) -> str:
     """The address at which this machine reaches its own API."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://{_bracketed(host)}:{settings.port}"
+    scheme = "https" if settings.uses_tls else "http"
+    return f"{scheme}://{_bracketed(host)}:{settings.port}"
 
 
 def _say(text: str) -> None:
@@ -215,7 +227,12 @@ def _alive(pid: str) -> bool:
         return True
     except (ValueError, OSError):
         return False
-    return True
+    try:
+        # A killed one has an entry until its parent looks (proc(5)); other systems have none.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state != "Z"
 
 
 def _check_port(settings: Settings) -> int:

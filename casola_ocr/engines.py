@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from casola_ocr import shapes
 from casola_ocr.errors import (
     EngineUnavailable,
     LanguageNotInstalled,
@@ -48,10 +48,17 @@ ENGINES = tuple(_READS)
 #: Those that need a GPU, and each a worker of its own.
 GPU_ENGINES = ("deepseek-ocr-v2", "deepseek-ocr")
 
+#: Which one is asked next about a page that a model cannot be trusted with.
+_OTHER_VERSION = dict(zip(GPU_ENGINES, reversed(GPU_ENGINES), strict=True))
+
 #: What an engine can be told beside languages; one that writes text and Markdown in any case takes
 #: ``document`` and ``text`` for the same. The second DeepSeek-OCR was trained with these two only.
 _MODES = dict.fromkeys(ENGINES, ("document", "text")) | {"deepseek-ocr": MODES}
 _PROMPTED = {"deepseek-ocr"}
+
+#: How old the list of live engines may be by which one is chosen. A worker that dies stays on it
+#: for far longer; each submission would cost a round trip more.
+CHOICE_SECONDS = 1.0
 
 _ABOUT = {
     "deepseek-ocr-v2": "GPU: layout, tables and formulas as Markdown, in most languages",
@@ -80,8 +87,8 @@ class EngineInfo:
     modes: tuple[str, ...]
     prompt: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """The public shape, fixed by the API reference."""
+    def to_dict(self) -> shapes.Engine:
+        """The public shape."""
         return {
             "name": self.name,
             "live": self.live,
@@ -146,6 +153,14 @@ def takes_prompt(records: Records, model: str) -> bool:
     return choose_engine(records, model, ANY_LANGUAGE) in _PROMPTED
 
 
+def other_version(records: Records, engine: str, *, mode: str, prompt: str) -> str | None:
+    """The other DeepSeek-OCR, if a live worker runs it and it can be told the same."""
+    other = _OTHER_VERSION.get(engine)
+    if other is None or not _can(other, mode, prompt):
+        return None
+    return other if other in _live(records.capabilities()) else None
+
+
 def choose_engine(
     records: Records, model: str, language: str, *, mode: str = MODES[0], prompt: str = ""
 ) -> str:
@@ -160,7 +175,7 @@ def choose_engine(
         UnknownLanguage: it can never read one of the languages.
         LanguageNotInstalled: it could, but not every worker that runs it has the data.
     """
-    capabilities = records.capabilities()
+    capabilities = records.capabilities(max_age=CHOICE_SECONDS)
     live = _live(capabilities)
     listed = ", ".join(dict.fromkeys((AUTO, *live))) if live else "none"
     if model not in ENGINES:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import structlog
 
 from casola_ocr.errors import ObjectNotFound
-from casola_ocr.model import Claim, Marker, now_ms
+from casola_ocr.model import Claim, Marker
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.records import Records
 from casola_ocr.results import stored_job
+from casola_ocr.times import now_ms
 
 log = structlog.get_logger(__name__)
 

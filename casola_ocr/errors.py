@@ -7,11 +7,15 @@
     ├── Unauthorized                 unauthorized              401  no
     ├── Forbidden                    forbidden                 403  no
     ├── NotFound                     not_found                 404  no
+    │   └── NoSuchRoute              no_such_route             404  no
+    ├── MethodNotAllowed             method_not_allowed        405  no
     ├── Gone                         gone                      410  no
     ├── Conflict                     conflict                  409  no
-    │   └── InProgress               in_progress               409  yes
+    │   ├── InProgress               in_progress               409  yes
+    │   └── NotUploaded              not_uploaded              409  no
     ├── FileTooLarge                 file_too_large            413  no
     ├── UnsupportedFormat            unsupported_format        415  no
+    ├── UnsupportedMediaType         unsupported_media_type    415  no
     ├── Unprocessable                unprocessable             422  no
     │   ├── EmptyFile                empty_file                422  no
     │   ├── DamagedDocument          damaged_document          422  no
@@ -34,7 +38,9 @@
     │   ├── StoreUnavailable         store_unavailable         503  yes
     │   ├── RecordsUnavailable       records_unavailable       503  yes
     │   ├── Overloaded               overloaded                503  yes
-    │   └── EngineUnavailable        engine_unavailable        503  yes
+    │   ├── EngineUnavailable        engine_unavailable        503  yes
+    │   └── SearchUnavailable        search_unavailable        503  yes
+    │       └── SearchTimeout        search_timeout            503  yes
     ├── FetchFailed                  fetch_failed              422  no
     │   └── FetchTimeout             fetch_timeout             422  no
     ├── EngineFailed                 engine_failed             500  yes
@@ -43,6 +49,7 @@
     ├── AttemptsExhausted            attempts_exhausted        500  no
     ├── NoPageRead                   no_page_read              422  no
     ├── WaitTimeout                  wait_timeout              504  yes
+    ├── StartTimeout                 start_timeout             504  yes
     ├── ConfigurationError           configuration             500  no
     └── ObjectNotFound               (internal: a store key that does not exist)
 
@@ -52,6 +59,7 @@ a stack trace. The cause, if any, is reached through ``__cause__`` and only ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -76,11 +84,22 @@ class MalformedRequest(CasolaError):
     code, status = "malformed_request", 400
     advice = "Compare the request with the API reference and send it again."
 
-    def __init__(self, detail: str | None = None, *, field: str = "", kind: str = ""):
-        """`field` names the wrong part of the body and `kind` how it is wrong, where known."""
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        field: str = "",
+        kind: str = "",
+        others: Sequence[MalformedRequest] = (),
+    ):
+        """`field` names the wrong part of the body and `kind` how it is wrong, where known.
+
+        `others` are what else is wrong with the same body, where more was looked at.
+        """
         super().__init__(detail)
         self.field = field
         self.kind = kind
+        self.others = others
 
 
 class NoFile(MalformedRequest):
@@ -118,6 +137,20 @@ class NotFound(CasolaError):
     advice = "Check the ID and that the token belongs to the tenant that made it."
 
 
+class NoSuchRoute(NotFound):
+    """There is no such route."""
+
+    code = "no_such_route"
+    advice = "Check the address; the routes are in the API reference."
+
+
+class MethodNotAllowed(CasolaError):
+    """This address does not know the method."""
+
+    code, status = "method_not_allowed", 405
+    advice = "Use the method that the API reference names for this address."
+
+
 class Conflict(CasolaError):
     """The job is in a state that does not allow this."""
 
@@ -130,6 +163,13 @@ class InProgress(Conflict):
 
     code, retryable = "in_progress", True
     advice = "Wait as long as Retry-After says and send it again; it will not run twice."
+
+
+class NotUploaded(Conflict):
+    """Nothing was uploaded under this ID yet."""
+
+    code = "not_uploaded"
+    advice = "Send the file to the upload's 'url' with its 'fields', then submit it."
 
 
 class Gone(CasolaError):
@@ -153,6 +193,13 @@ class UnsupportedFormat(CasolaError):
     advice = (
         "Send PDF, PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF or HEIC; the content counts, not the name."
     )
+
+
+class UnsupportedMediaType(CasolaError):
+    """The body is not of a media type that this address takes."""
+
+    code, status = "unsupported_media_type", 415
+    advice = "Send the Content-Type that the API reference names for this address."
 
 
 class Unprocessable(CasolaError):
@@ -314,6 +361,20 @@ class EngineUnavailable(Unavailable):
     code = "engine_unavailable"
 
 
+class SearchUnavailable(Unavailable):
+    """The index of texts is not there yet."""
+
+    code = "search_unavailable"
+    advice = "Search by 'file_name' meanwhile; an operator finds out more with 'casola-ocr doctor'."
+
+
+class SearchTimeout(SearchUnavailable):
+    """The search took too long and was given up."""
+
+    code = "search_timeout"
+    advice = "Use more or longer words, or a shorter time with 'created_from' and 'created_to'."
+
+
 class FetchFailed(CasolaError):
     """The document's URL could not be downloaded."""
 
@@ -365,6 +426,13 @@ class WaitTimeout(CasolaError):
 
     code, status, retryable = "wait_timeout", 504, True
     advice = "Poll the job by its request ID; do not send the document again."
+
+
+class StartTimeout(CasolaError):
+    """No worker began to read the document in the time that its client gave."""
+
+    code, status, retryable = "start_timeout", 504, True
+    advice = "Submit it again, with more time or without a limit; nothing of it was read."
 
 
 class ConfigurationError(CasolaError):

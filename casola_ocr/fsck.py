@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from casola_ocr import erasure
-from casola_ocr.model import Job, Marker, is_request_id
+from casola_ocr.errands import Errand, Report
+from casola_ocr.ids import is_request_id
+from casola_ocr.model import Job, Marker
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.records import Records
 from casola_ocr.results import stored_job, stored_manifest
@@ -23,7 +25,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that differs; `subject` is a request ID or the name of a counter."""
+    """Something that differs; `subject` is an ID or the name of a counter."""
 
     kind: str
     subject: str
@@ -49,6 +51,7 @@ def _look(service: Service, *, repair: bool) -> Iterator[Finding]:
     records, store = service.records, service.store
     yield from _jobs(service, repair=repair)
     yield from _tombs(service, repair=repair)
+    yield from _errands(service, repair=repair)
     for tenant in store.folders(keys.TENANTS_PREFIX):
         yield from _library(records, store, tenant, repair=repair)
     for name, field, found, expected in records.recount(repair=repair):
@@ -143,6 +146,37 @@ def _tombs(service: Service, *, repair: bool) -> Iterator[Finding]:
             yield Finding(kind="undeleted", subject=request_id, detail="record of a deleted job")
             if repair:
                 erasure.erase(service.records, service.store, tenant, request_id, late_ms=0)
+
+
+def _errands(service: Service, *, repair: bool) -> Iterator[Finding]:
+    """Errands that nobody works on, or whose files are missing."""
+    for tenant in service.store.folders(keys.TENANTS_PREFIX):
+        for errand_id in service.store.folders(keys.kept_prefix(tenant, keys.ERRANDS)):
+            # One without what it is about was never accepted; its expiry removes it.
+            if stored := service.errands.stored(tenant, errand_id):
+                yield from _errand(service.store, *stored, repair=repair)
+
+
+def _errand(
+    store: ObjectStore, errand: Errand, report: Report, *, repair: bool
+) -> Iterator[Finding]:
+    tenant, errand_id = errand.tenant, errand.errand_id
+    if report.status.terminal:
+        for file_id in filter(None, (report.output_file_id, report.error_file_id)):
+            # A file that its client deleted, or that expired, has neither of the two.
+            kept = store.exists(keys.about(tenant, keys.FILES, file_id))
+            if kept and not store.exists(keys.content(tenant, keys.FILES, file_id)):
+                detail = f"the bytes of its file {file_id} are missing"
+                yield Finding(kind="incomplete", subject=errand_id, detail=detail)
+        return
+    marker = keys.errand_marker(tenant, errand_id)
+    if not store.exists(marker):
+        yield Finding(kind="unmarked", subject=errand_id, detail="unfinished without marker")
+        if repair:
+            store.put(marker, b"")
+    content = keys.content(tenant, keys.ERRANDS, errand_id)
+    if report.in_progress_at is not None and not store.exists(content):
+        yield Finding(kind="incomplete", subject=errand_id, detail="its requests are missing")
 
 
 def _library(

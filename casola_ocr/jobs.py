@@ -5,10 +5,11 @@ The verbs of the workers are in `work`; what repairs a loss is in `recovery`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice
+from functools import partial
+from typing import Any
 
 from casola_ocr import engines, erasure, recovery, results
 from casola_ocr.errors import (
@@ -17,48 +18,44 @@ from casola_ocr.errors import (
     Gone,
     NotFound,
     ObjectNotFound,
-    Overloaded,
     RecordsUnavailable,
+    StartTimeout,
     StoreUnavailable,
 )
-from casola_ocr.model import (
-    Batch,
-    Job,
-    JobStatus,
-    Manifest,
-    Marker,
-    is_batch_id,
-    is_cursor,
-    is_request_id,
-    now_ms,
-    queued_job,
-)
+from casola_ocr.following import Event, Following
+from casola_ocr.ids import is_batch_id, is_cursor, is_request_id
+from casola_ocr.library import EVERYTHING, Wanted, find
+from casola_ocr.model import Batch, Job, JobStatus, Manifest, Marker, queued_job
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.prompts import checked_prompt
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records
 from casola_ocr.recovery import registration
-from casola_ocr.selection import Selection
+from casola_ocr.repeats import Tries
+from casola_ocr.room import Room, room_of
+from casola_ocr.search.indexes import Indexes
 from casola_ocr.settings import Settings
+from casola_ocr.side_by_side import at_once
 from casola_ocr.submission import (
     RECORDS_FULL,
     NewDocument,
     Options,
     Submissions,
     check_memory,
+    fingerprint_of,
     limits,
 )
-from casola_ocr.tenants import Tenants
+from casola_ocr.tenants import LOCAL_TENANT, Tenants
+from casola_ocr.times import now_ms
 from casola_ocr.waiters import Waiters
 
-__all__ = ["Jobs", "NewDocument", "Options"]
-
-#: What a request is told that found no seat to wait on.
-WAITERS_RETRY_SECONDS = 2
+__all__ = ["Event", "Jobs", "NewDocument", "Options"]
 
 
-class Jobs:
-    """The client's verbs. Safe to share between threads and greenlets.
+class Jobs(Following):
+    """The client's verbs; those that wait are `Following`'s, those that read `Outcomes`'.
+
+    Safe to share between threads and greenlets.
 
     Every verb takes the tenant first; a job of another tenant is answered like an unknown one.
     All raise `RecordsUnavailable` or `StoreUnavailable` when Redis or the store is down.
@@ -79,10 +76,31 @@ class Jobs:
         self._submissions = Submissions(
             settings, records, store, publisher, tenants or Tenants(store)
         )
-        self._waiters = Waiters(settings.max_waiters)
+        self._waiters = Waiters(settings.max_waiters, LOCAL_TENANT if settings.loopback else "")
+        self._tries = Tries(records)
+        self._indexes = Indexes(settings.search_folder)
+        #: Request ID → where each of some found jobs matches a text; and whether all are found.
+        self.snippets = self._indexes.snippets
+        self.search_is_complete = self._indexes.complete
 
     def submit(self, tenant: str, documents: Sequence[NewDocument], options: Options) -> list[Job]:
+        """As `submit_or_find`, for those to whom it does not matter what was there."""
+        return self.submit_or_find(tenant, documents, options)[0]
+
+    def submit_or_find(
+        self,
+        tenant: str,
+        documents: Sequence[NewDocument],
+        options: Options,
+        *,
+        attempt: int | None = None,
+    ) -> tuple[list[Job], bool]:
         """Accept documents, all or none; more than one become a batch.
+
+        Told with the jobs is whether they were there already: of an earlier submission with the
+        same idempotency key, or of an earlier try of the same SDK. `attempt` is the number of the
+        try where the client tells it, the first is 0: a later one is given the jobs of an earlier
+        one with the same documents and options that still run or were read just now.
 
         When it returns, the submission is committed in the store: it survives the loss of Redis.
 
@@ -97,7 +115,10 @@ class Jobs:
             InProgress, KeyReused, Gone: the idempotency key is in use, was used for another
             submission, or its job was deleted.
         """
-        ids = self._submissions.submit(tenant, documents, options)
+        tried = "" if attempt is None else fingerprint_of(documents, options)
+        if attempt and (before := self._tries.before(tenant, tried)):
+            return list(before), True
+        ids, found_again = self._submissions.submit(tenant, documents, options)
         try:
             jobs = self._records.jobs(ids)
         except RecordsUnavailable:
@@ -112,7 +133,14 @@ class Jobs:
             if job and job.status.terminal and not job.batch_id:
                 # Repeated by a request that was overtaken: it left the marker once more.
                 self._tidy(job, 1)
-        return [job for job in made if job]
+        accepted = [job for job in made if job]
+        if tried:
+            self._tries.remember(tenant, tried, accepted)
+        return accepted, found_again
+
+    def holder(self, job: Job) -> str:
+        """Who reads along: another value once a later try of an SDK got this job, see `Tries`."""
+        return self._tries.holder(job)
 
     def get(self, tenant: str, request_id: str) -> Job:
         """The job as it stands.
@@ -133,6 +161,28 @@ class Jobs:
         if job is None or job.tenant != tenant:
             raise NotFound()
         return job
+
+    def noted(
+        self, tenant: str, request_id: str, *, whole: bool = True
+    ) -> tuple[Mapping[str, Any], list[Job]]:
+        """What was noted when this job was submitted, and all jobs of that submission, in order.
+
+        Without `whole`, those of them that still exist.
+
+        Raises:
+            NotFound: there is no such job, or nothing was noted with it.
+            Gone: one of the jobs was deleted; without `whole`, all of them.
+        """
+        first = self.get(tenant, request_id)
+        manifest = results.stored_manifest(self._store, tenant, request_id)
+        if manifest is None or not manifest.note:
+            raise NotFound()
+        if len(manifest.noted_jobs) == 1:
+            return manifest.note, [first]
+        found = self.existing(tenant, manifest.noted_jobs)
+        if not found or (whole and len(found) < len(manifest.noted_jobs)):
+            raise Gone("A part of it was deleted.")
+        return manifest.note, found
 
     def _without_record(self, tenant: str, request_id: str) -> Job | None:
         """A job that Redis does not know: it ended long ago, or Redis was wiped a moment ago."""
@@ -161,97 +211,6 @@ class Jobs:
             return None
         return ended
 
-    def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
-        """The job once it is terminal, or as it stands after `seconds`.
-
-        When too many wait already it is answered at once as it stands.
-        """
-        job = self.get(tenant, request_id)
-        if job.status.terminal or seconds <= 0:
-            return job
-        with self._waiters.seat() as seated:
-            if not seated:
-                return job
-            self._records.wait(request_id, seconds)
-        return self.get(tenant, request_id)
-
-    def check_seats(self) -> None:
-        """For surfaces that can only wait: refuse before anything is accepted.
-
-        Raises:
-            Overloaded: too many requests wait already.
-        """
-        if self._waiters.full():
-            raise Overloaded(
-                "Too many requests wait for their results.",
-                retry_after_seconds=WAITERS_RETRY_SECONDS,
-            )
-
-    def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
-        """The job and the body of its result as chunks of JSON; partial while it runs."""
-        job = self.get(tenant, request_id)
-        if self._is_kept(job):
-            with self._still_there(job):
-                return job, self._store.stream(keys.result(tenant, request_id))
-        return job, _begun(self._assembly(job).chunks())
-
-    def text(self, tenant: str, request_id: str) -> str:
-        """The text of all pages that were read, joined by form feeds."""
-        job = self.get(tenant, request_id)
-        if self._is_kept(job):
-            with self._still_there(job):
-                return self._store.get(keys.text(tenant, request_id)).decode()
-        return self._assembly(job).text()
-
-    @contextmanager
-    def _still_there(self, job: Job) -> Iterator[None]:
-        """Tell `Gone` of a job that was deleted after it was looked up."""
-        try:
-            yield
-        except ObjectNotFound:
-            self.get(job.tenant, job.request_id)
-            raise
-
-    def _is_kept(self, job: Job) -> bool:
-        """Whether the stored result is of this run: of a cancelled job it may still be joined."""
-        if job.status is not JobStatus.CANCELLED:
-            return job.status.terminal
-        stored = results.stored_job(self._store, job.tenant, job.request_id)
-        return stored is not None and stored.run == job.run
-
-    def _assembly(self, job: Job) -> results.Assembly:
-        states = self._records.page_states(job.request_id)
-        return results.assemble(self._store, job, results.winners(states))
-
-    def page(self, tenant: str, request_id: str, page: int) -> bytes:
-        """A page's result as JSON; a failed page's carries its error.
-
-        `page` is the number of the page in its document, whatever was selected.
-
-        Raises:
-            NotFound: the document has no such page, or it was not asked for.
-            Conflict: the page is not finished yet.
-        """
-        job = self.get(tenant, request_id)
-        position = Selection.parse(job.selection).position(page)
-        if not position or position < 1 or 0 < job.pages.total < position:
-            raise NotFound("The job has no page with this number.")
-        try:
-            state = self._records.page_state(request_id, position)
-        except RecordsUnavailable:
-            if not job.status.terminal:
-                raise
-            state = None
-        found = results.winners({position: state} if state else {})
-        if position in found:
-            return results.page_json(self._store, job, position, found[position])
-        if job.status.terminal:
-            stored = results.stored_page(self._store, job, page)
-            if stored is not None:
-                return stored
-            raise NotFound("This page was not read before the job ended.")
-        raise Conflict("The page is not finished yet.")
-
     def cancel(self, tenant: str, request_id: str) -> Job:
         """Stop a job; finished pages stay readable. A job that ended stays as it is."""
         self._cancel(self.get(tenant, request_id))
@@ -263,15 +222,24 @@ class Jobs:
             self._cancel(job)
         return self.batch(tenant, batch_id)
 
-    def _cancel(self, job: Job) -> None:
+    def cancel_late(self, request_id: str) -> None:
+        """Stop a job that was to be begun by now and was not; its error says so."""
+        job = self._records.get(request_id)
+        if job is not None and job.status is JobStatus.QUEUED:
+            self._cancel(job, StartTimeout.code)
+        else:
+            # Changes nothing, but it need not be found again.
+            self._records.cancel(request_id, now_ms(), StartTimeout.code)
+
+    def _cancel(self, job: Job, error: str = "") -> None:
         if job.status.terminal and job.status is not JobStatus.CANCELLED:
             return
         cancelled_at = now_ms()
-        outcome, hints = self._records.cancel(job.request_id, cancelled_at)
+        outcome, hints = self._records.cancel(job.request_id, cancelled_at, error)
         if outcome == "unknown" and not job.status.terminal:
             # The records were lost a moment ago, and the job is still to be found again.
             self._recover(job)
-            outcome, hints = self._records.cancel(job.request_id, cancelled_at)
+            outcome, hints = self._records.cancel(job.request_id, cancelled_at, error)
             if outcome == "unknown":
                 raise RecordsUnavailable(retry_after_seconds=2)
         if outcome in ("ok", "again"):
@@ -396,31 +364,77 @@ class Jobs:
                 ids, owner = marker.jobs, marker.tenant
         if owner != tenant:
             raise NotFound()
-        jobs = tuple(self._jobs(tenant, ids))
+        jobs = tuple(self.existing(tenant, ids))
         created_at = min((job.created_at for job in jobs), default=found.created_at if found else 0)
         return Batch(batch_id=batch_id, tenant=tenant, created_at=created_at, jobs=jobs)
 
-    def library(self, tenant: str, limit: int, after: str | None) -> tuple[list[Job], str | None]:
-        """Jobs, newest first, older than the cursor `after`; and the next cursor, if any."""
+    def delete_many(self, tenant: str, request_ids: Sequence[str]) -> dict[str, CasolaError | None]:
+        """Delete jobs one after the other; why each was not, or None."""
+        outcomes: dict[str, CasolaError | None] = {}
+        for request_id in request_ids:
+            try:
+                self.delete(tenant, request_id)
+                outcomes[request_id] = None
+            except CasolaError as error:
+                outcomes[request_id] = error
+        return outcomes
+
+    def delete_batch(self, tenant: str, batch_id: str) -> None:
+        """Delete every job of a batch, and so the batch. Repeat it when it was interrupted.
+
+        Raises:
+            NotFound: there is no such batch (any more), or it is another tenant's.
+        """
+        for job in self.batch(tenant, batch_id).jobs:
+            self.delete(tenant, job.request_id)
+
+    def library(
+        self, tenant: str, limit: int, after: str | None, wanted: Wanted = EVERYTHING
+    ) -> tuple[list[Job], str | None]:
+        """Wanted jobs, newest first, older than the cursor `after`; and the next cursor, if any.
+
+        The work of one call is bounded: it may find fewer than `limit`, or none, and more follow.
+
+        Raises:
+            NotFound: the cursor is none of ours.
+            SearchUnavailable: a text is wanted, and there is no index yet.
+            SearchTimeout: looking for it takes too long.
+        """
         if after is not None and not is_cursor(after):
             raise NotFound("The cursor 'after' is not one that this server gave.")
-        found = self._records.library(tenant, limit + 1, after)
-        following = found[limit - 1] if len(found) > limit else None
-        return self._jobs(tenant, [cursor.partition("/")[2] for cursor in found[:limit]]), following
+        cursors = partial(self._records.library, tenant)
+        if wanted.text:
+            cursors = partial(self._indexes.cursors, tenant, wanted)
+        return find(
+            wanted,
+            limit,
+            after,
+            cursors=cursors,
+            # An index may be a moment behind: what is told is always what exists now.
+            jobs=partial(self.existing, tenant),
+            narrowed=bool(wanted.text),
+        )
 
-    def _jobs(self, tenant: str, ids: Sequence[str]) -> list[Job]:
+    def existing(self, tenant: str, ids: Sequence[str]) -> list[Job]:
         """The jobs with these IDs; one whose record has gone from Redis is read from the store."""
-        found = []
-        for request_id, job in zip(ids, self._records.jobs(ids), strict=True):
-            # A deleted one is no longer part of anything.
-            with suppress(Gone):
-                found.append(
-                    job
-                    # Long lists are mostly of what ended long ago, for which one read is enough.
-                    or results.stored_job(self._store, tenant, request_id)
-                    or self._without_record(tenant, request_id)
-                )
-        return [job for job in found if job is not None]
+        jobs = dict(zip(ids, self._records.jobs(ids), strict=True))
+        gone = [request_id for request_id, job in jobs.items() if job is None]
+        if gone:
+            # A record that is no job says that it was deleted: its bytes may be about to go.
+            known = self._records.known(gone)
+            gone = [name for name, there in zip(gone, known, strict=True) if not there]
+            stored = at_once(partial(self._stored, tenant), gone)
+            jobs.update(zip(gone, stored, strict=True))
+        found = (jobs[request_id] for request_id in ids)
+        return [job for job in found if job is not None and job.tenant == tenant]
+
+    def _stored(self, tenant: str, request_id: str) -> Job | None:
+        # Long lists are mostly of what ended long ago, for which one read is enough.
+        if ended := results.stored_job(self._store, tenant, request_id):
+            return ended
+        with suppress(Gone):
+            return self._without_record(tenant, request_id)
+        return None
 
     def _tidy(self, job: Job, run: int, status: JobStatus | None = None) -> None:
         """Remove the marker of a run whose result, of this status, is in the store."""
@@ -429,6 +443,10 @@ class Jobs:
             return
         if stored.run > run or status in (None, stored.status):
             self._store.delete([keys.marker(job.request_id, run)])
+
+    def room(self, tenant: str) -> Room:
+        """How much more of this tenant is accepted now."""
+        return room_of(self._records, self._settings, tenant)
 
     def live_engines(self) -> tuple[str, ...]:
         """Engines that a live worker runs, the one that ``auto`` takes first."""
@@ -471,8 +489,3 @@ class Jobs:
             None if "reconcile" in capabilities else "The reconciler is not running."
         )
         return parts
-
-
-def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks, up to the first page already read: a store that is down is told at once."""
-    return chain(list(islice(chunks, 2)), chunks)

@@ -1,17 +1,19 @@
-"""The records of the domain: frozen, with the words of the glossary (docs/reference.md)."""
+"""The records of the domain: jobs and their documents, frozen."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from ulid import ULID
+from casola_ocr.ids import is_tenant_name
+from casola_ocr.times import timestamp
+
+if TYPE_CHECKING:
+    from casola_ocr import shapes
 
 #: Version of the manifest and of the record; a reader refuses what is newer than itself.
 SCHEMA_VERSION = 2
@@ -23,9 +25,8 @@ TEXT_LAYERS = ("ignore", "prefer")
 #: of its parts, its text alone, or the figures on it.
 MODES = ("document", "text", "figure")
 
-_REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
-_TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_BATCH_ID = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
+#: How a webhook is signed and what it says: Standard Webhooks with ids and counts, or as fal does.
+WEBHOOK_STYLES = ("standard", "fal")
 
 
 class NewerSchema(ValueError):
@@ -60,57 +61,24 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
-def new_request_id(seed: str = "") -> str:
-    """A new ID; the same one for the same seed, so that one key cannot make two jobs."""
-    return f"req_{_ulid(seed)}"
+@dataclass(frozen=True)
+class Webhook:
+    """Where a job's end is to be told."""
 
+    #: It may hold a secret of the client's: kept in the manifest, never in a record or a log.
+    url: str = field(repr=False)
+    #: One of `WEBHOOK_STYLES`.
+    style: str = WEBHOOK_STYLES[0]
 
-def new_batch_id(seed: str = "") -> str:
-    return f"batch_{_ulid(seed)}"
+    @property
+    def hostname(self) -> str:
+        """The host, which holds no secret."""
+        return urlsplit(self.url).hostname or ""
 
-
-def _ulid(seed: str) -> ULID:
-    # Not derived from the time where there is a seed: the same request may come again any day.
-    return ULID(hashlib.sha256(seed.encode()).digest()[:16]) if seed else ULID()
-
-
-def is_request_id(text: str) -> bool:
-    return _REQUEST_ID.fullmatch(text) is not None
-
-
-def is_batch_id(text: str) -> bool:
-    return _BATCH_ID.fullmatch(text) is not None
-
-
-def is_cursor(text: str) -> bool:
-    """Whether it is a place in a list: ``{ms since 1970, 13 digits}/{request ID}``."""
-    milliseconds, _, request_id = text.partition("/")
-    digits = milliseconds.isascii() and milliseconds.isdecimal()
-    return digits and len(milliseconds) == 13 and is_request_id(request_id)
-
-
-def is_tenant_name(text: str) -> bool:
-    return _TENANT_NAME.fullmatch(text) is not None
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970 by this machine's clock: for people to read, never for leases."""
-    return int(time.time() * 1000)
-
-
-def timestamp(milliseconds: int | None) -> str | None:
-    """Milliseconds since 1970 (UTC) as RFC 3339 with a Z."""
-    if milliseconds is None:
-        return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def milliseconds(rfc3339: str | None) -> int | None:
-    """The inverse of `timestamp`."""
-    if rfc3339 is None:
-        return None
-    return round(datetime.fromisoformat(rfc3339).timestamp() * 1000)
+    @property
+    def host(self) -> str:
+        """A hash of host and port: what waits for the same receiver, as a part of keys."""
+        return hashlib.sha256(urlsplit(self.url).netloc.lower().encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +122,21 @@ class Manifest:
     fallback: bool = False
     #: Opens an encrypted document. Kept here only: never in a record, a message or a log.
     password: str = field(default="", repr=False)
+    webhook: Webhook | None = None
+    #: Which foreign endpoint made the job, such as ``fal:fal-ai/got-ocr/v2``; empty = our own.
+    origin: str = ""
+    #: What that endpoint wants to find again, as JSON values; only of the first of the jobs that
+    #: were submitted together, and then with the IDs of all of them.
+    note: dict[str, Any] = field(default_factory=dict)
+    noted_jobs: tuple[str, ...] = ()
+    #: When the job is cancelled unless its work has begun, in ms since 1970; 0 = never.
+    start_by: int = 0
     version: int = SCHEMA_VERSION
+
+    @property
+    def hook(self) -> str:
+        """The host of the webhook; empty without one."""
+        return self.webhook.host if self.webhook else ""
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False).encode()
@@ -177,6 +159,9 @@ class Manifest:
         # Whatever misses was added since and has a default; what is written again is today's.
         known["version"] = SCHEMA_VERSION
         try:
+            if known.get("webhook") is not None:
+                known["webhook"] = Webhook(**known["webhook"])
+            known["noted_jobs"] = tuple(known.get("noted_jobs", ()))
             return cls(**known)
         except TypeError as error:
             raise ValueError("manifest misses a field") from error
@@ -231,6 +216,9 @@ class PageCounts:
     done: int
     failed: int
 
+    def to_dict(self) -> shapes.Counts:
+        return {"total": self.total, "done": self.done, "failed": self.failed}
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobError:
@@ -238,6 +226,9 @@ class JobError:
 
     code: str
     detail: str
+
+    def to_dict(self) -> shapes.Failure:
+        return {"code": self.code, "detail": self.detail}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,10 +268,17 @@ class Job:
     mode: str = MODES[0]
     prompt: str = ""
     fallback: bool = False
+    origin: str = ""
+    #: As of the manifest; a job that was read back from its result has none.
+    hook: str = ""
     version: int = SCHEMA_VERSION
+    #: Of one that was looked at: steps that are taken before its first one, and seconds until it
+    #: may have ended; None = not looked at, not so, or not known.
+    queue_position: int | None = None
+    eta_seconds: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The public shape of a job, fixed by the API reference."""
+    def to_dict(self) -> shapes.Job:
+        """The public shape of a job."""
         base = f"/api/v1/jobs/{self.request_id}"
         return {
             "request_id": self.request_id,
@@ -293,7 +291,9 @@ class Job:
             "batch_id": self.batch_id or None,
             "batch_position": self.position if self.batch_id else None,
             "lane": self.lane.value,
-            "pages": asdict(self.pages),
+            "pages": self.pages.to_dict(),
+            "queue_position": self.queue_position,
+            "eta_seconds": self.eta_seconds,
             "words": self.words,
             "confidence": self.confidence,
             "created_at": timestamp(self.created_at),
@@ -307,7 +307,8 @@ class Job:
             "mode": self.mode,
             "prompt": self.prompt or None,
             "fallback": self.fallback,
-            "error": asdict(self.error) if self.error else None,
+            "origin": self.origin or None,
+            "error": self.error.to_dict() if self.error else None,
             "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events"},
         }
 
@@ -341,6 +342,8 @@ def queued_job(manifest: Manifest) -> Job:
         mode=manifest.mode,
         prompt=manifest.prompt,
         fallback=manifest.fallback,
+        origin=manifest.origin,
+        hook=manifest.hook,
     )
 
 
@@ -381,103 +384,11 @@ class Claim:
     fence: int
     #: Pages whose image is in the store.
     ready: int = 0
+    #: Where the step was taken.
+    pool: str = ""
+    #: Whether a page of the job was lent to another pool in this run.
+    lent: bool = False
 
     @property
     def page(self) -> int:
         return int(self.step)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """A word of a line.
-
-    `box` is x0, y0, x1, y1 in pixels of the page image, origin top left. `start` is the offset
-    of the word's first character in the text of its line. `confidence` is calibrated where the
-    engine has a calibration; `confidence_raw` is what the engine said.
-    """
-
-    text: str
-    confidence: float | None
-    start: int
-    box: tuple[int, int, int, int] | None = None
-    confidence_raw: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of text; `box` is x0, y0, x1, y1 in pixels of the page image, origin top left.
-
-    Lines with the same `row` stand on one printed row, from left to right (from right to left where
-    the script runs so). `block` is the index of the page's block that the line belongs to.
-    """
-
-    text: str
-    confidence: float | None
-    box: tuple[int, int, int, int]
-    words: tuple[Word, ...] = ()
-    block: int = 0
-    row: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """Rows that belong together, such as a paragraph, a column or a table.
-
-    `label` is ``text`` or ``table``, or what the engine calls it. `box` as of a line.
-    """
-
-    label: str
-    box: tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Try:
-    """One of several readings of a page within one attempt, and why it was not the last."""
-
-    engine: str
-    #: What was different about it, such as ``text``, ``n-gram 20/90`` or ``temperature 0.2``.
-    how: str
-    #: What was wrong with it; empty for the one whose text the page has.
-    flags: tuple[str, ...] = ()
-    confidence: float | None = None
-    tokens: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageResult:
-    """What one attempt read on one page: the schema that every engine fills.
-
-    `page` is the page's number in its document, the first is 1.
-    `width` and `height` are the pixels of the page image, turned as the reader sees it (EXIF
-    honoured). `rotation` is by how many degrees clockwise that image has to be turned before its
-    text is upright; boxes are those of the image as it is. Confidences are 0..1, or None where the
-    engine gives none; `confidence_raw` is the page's before calibration.
-    """
-
-    page: int
-    width: int
-    height: int
-    text: str
-    words: int
-    confidence: float | None
-    #: 5th percentile of the words' confidences.
-    confidence_low: float | None
-    engine: str
-    engine_version: str
-    attempts: int
-    seconds: float
-    lines: tuple[Line, ...]
-    flags: tuple[str, ...] = ()
-    language: str | None = None
-    markdown: str | None = None
-    blocks: tuple[Block, ...] = ()
-    confidence_raw: float | None = None
-    #: How sure a model is of the places and labels that it wrote into its text.
-    confidence_layout: float | None = None
-    rotation: int = 0
-    #: All readings of the page by engines that try again by themselves, the last one last.
-    tries: tuple[Try, ...] = ()
-    error: JobError | None = field(default=None)
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()

@@ -17,8 +17,9 @@ from PIL import Image
 
 from casola_ocr import documents
 from casola_ocr.errors import DamagedDocument, NoSuchPages, ObjectNotFound, TooManyPages
-from casola_ocr.model import Job, PageResult
+from casola_ocr.model import Job
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.pages import PageResult
 from casola_ocr.results import stored_manifest
 from casola_ocr.selection import Selection
 from casola_ocr.text.page import build_page
@@ -48,6 +49,15 @@ class Picture:
     def flagged(self, result: PageResult) -> PageResult:
         """What an engine read on it, with what is to be known besides."""
         return replace(result, flags=(*result.flags, REFUSED)) if self.refused else result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A page's result as it is stored, and what is told of it."""
+
+    body: bytes
+    words: int
+    confidence: float | None
 
 
 class JobPages:
@@ -132,7 +142,7 @@ def open_pages(job: Job, data: bytes, *, max_pixels: int, password: str) -> Iter
 
 def find_page(
     store: ObjectStore, job: Job, position: int, *, attempt: int, max_pixels: int
-) -> Picture | bytes:
+) -> Picture | Kept:
     """A page as it was prepared, else opened now: its image, or the result made of its own text.
 
     Raises:
@@ -174,6 +184,7 @@ def _stored_note(store: ObjectStore, job: Job, position: int) -> bytes | None:
         return None
 
 
-def _result(note: bytes, attempt: int) -> bytes:
+def _result(note: bytes, attempt: int) -> Kept:
     values = {**json.loads(note), "attempts": attempt}
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return Kept(body=body, words=values["words"], confidence=values["confidence"])

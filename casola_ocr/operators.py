@@ -15,6 +15,7 @@ from casola_ocr.settings import load_settings
 
 tenants_app = typer.Typer(no_args_is_help=True, help="Who owns jobs and a library.")
 tokens_app = typer.Typer(no_args_is_help=True, help="Secrets with which clients name a tenant.")
+webhooks_app = typer.Typer(no_args_is_help=True, help="Secrets that sign a tenant's webhooks.")
 dead_app = typer.Typer(no_args_is_help=True, help="Jobs with pages that failed through our fault.")
 
 console = Console(highlight=False)
@@ -57,12 +58,8 @@ def tokens_create(
     admin: Annotated[bool, typer.Option("--admin", help="may look after the service")] = False,
 ) -> None:
     """Make a token; its secret is shown now and never again."""
-    service = _service()
-    if not service.tenants.exists(tenant):
-        raise ConfigurationError(
-            "There is no such tenant; 'casola-ocr tenants create NAME' makes one."
-        )
-    secret, token = service.tokens.create(tenant, label, admin=admin)
+    _existing(tenant)
+    secret, token = _service().tokens.create(tenant, label, admin=admin)
     errors.print(f"token {token.id} of tenant {tenant}; keep it, it is not shown again:",
                  markup=False)  # fmt: skip
     sys.stdout.write(secret + "\n")
@@ -82,6 +79,27 @@ def tokens_revoke(token_id: str) -> None:
     """End a token's life; running API processes notice within seconds."""
     _service().tokens.revoke(token_id)
     console.print(f"token {token_id} was revoked", markup=False)
+
+
+@webhooks_app.command("secret")
+def webhooks_secret(tenant: Annotated[str, typer.Option(help="whose webhooks")]) -> None:
+    """Show the secret that signs a tenant's webhooks; it is made when it is first asked for."""
+    _existing(tenant)
+    sys.stdout.write(_service().secrets.valid(tenant)[0].secret + "\n")
+
+
+@webhooks_app.command("rotate")
+def webhooks_rotate(
+    tenant: Annotated[str, typer.Option(help="whose webhooks")],
+    keep_hours: Annotated[
+        float, typer.Option(min=0, help="how long the old one goes on to sign beside the new one")
+    ] = 24,
+) -> None:
+    """Make a new secret; running processes notice within seconds."""
+    _existing(tenant)
+    newest, *older = _service().secrets.rotate(tenant, keep_seconds=keep_hours * 3600)
+    errors.print(f"{len(older)} older secrets go on to sign for now; the new one:", markup=False)
+    sys.stdout.write(newest.secret + "\n")
 
 
 @dead_app.command("list")
@@ -154,6 +172,15 @@ def running_service() -> Any:
     return Service.open(settings)
 
 
+def _existing(tenant: str) -> None:
+    from casola_ocr.tenants import LOCAL_TENANT
+
+    if tenant != LOCAL_TENANT and not _service().tenants.exists(tenant):
+        raise ConfigurationError(
+            "There is no such tenant; 'casola-ocr tenants create NAME' makes one."
+        )
+
+
 def _service() -> Any:
     from casola_ocr.service import Service
 
@@ -169,12 +196,15 @@ def _ask(server: str | None, token: str, method: str, path: str, **query: Any) -
     import httpx
 
     from casola_ocr.embedded import own_url
+    from casola_ocr.tls import own_trust
 
-    base = (server or own_url(load_settings())).rstrip("/")
+    settings = load_settings()
+    base = (server or own_url(settings)).rstrip("/")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.request(
             method, base + path, headers=headers, timeout=30, trust_env=server is not None,
+            verify=True if server else own_trust(settings),
             params={name: value for name, value in query.items() if value},
         )  # fmt: skip
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -74,5 +74,5 @@ def chat_prompt(wishes: Wishes) -> str:
 
 
 def raw_prompt(wishes: Wishes) -> str:
-    """The whole prompt where no template is used; the tokenizer begins it (BOS)."""
+    """The whole prompt where no template is used, but for the token that begins it (BOS)."""
     return f"{IMAGE}\n{chat_prompt(wishes)}"

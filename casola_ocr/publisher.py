@@ -25,6 +25,11 @@ def pages_pool(engine: str) -> str:
     return f"pages.{engine}"
 
 
+def engine_of(pool: str) -> str:
+    """The engine for which pages wait in a pool of `pages_pool`."""
+    return pool.removeprefix("pages.")
+
+
 def celery_settings(redis_url: str) -> dict[str, Any]:
     """The Celery settings that survive what was measured; each is explained in docs/why.md."""
     return {

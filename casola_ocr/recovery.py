@@ -6,41 +6,29 @@ that ended are listed again from the heads of their results, in the background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TypeVar
 
 import structlog
 
 from casola_ocr import documents, erasure
 from casola_ocr.errors import DEAD_CODES, InProgress, ObjectNotFound
-from casola_ocr.model import (
-    SCHEMA_VERSION,
-    Job,
-    JobStatus,
-    Manifest,
-    Marker,
-    is_batch_id,
-    is_request_id,
-)
+from casola_ocr.ids import is_batch_id, is_request_id
+from casola_ocr.model import SCHEMA_VERSION, Job, JobStatus, Manifest, Marker
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import Publisher
 from casola_ocr.records import Records, Registration
 from casola_ocr.results import failures, stored_job
 from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
+from casola_ocr.side_by_side import at_once
 
 log = structlog.get_logger(__name__)
 
 #: Jobs that are looked at with one round trip.
 CHUNK = 200
-#: Jobs that are looked at in the store at once.
-THREADS = 16
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +69,7 @@ def recover(
         # One after the other: a batch's own jobs are many enough.
         found += sum(_recover_marker(parts, name) for name in doubtful if is_batch_id(name))
         single = [name for name in doubtful if not is_batch_id(name)]
-        found += sum(_at_once(partial(_recover_marker, parts), single))
+        found += sum(at_once(partial(_recover_marker, parts), single))
     if found:
         log.info("unfinished jobs were recovered", action="jobs_recovered", jobs=found)
     return found
@@ -124,7 +112,7 @@ def list_ended_jobs(settings: Settings, records: Records, store: ObjectStore) ->
                     known = not records.forget(request_id, run=job.run)
                 if not known:
                     missing.append(request_id)
-            ended = [job for job in _at_once(partial(_ended, store, tenant), missing) if job]
+            ended = [job for job in at_once(partial(_ended, store, tenant), missing) if job]
             dead = {job.request_id for job, is_dead in ended if is_dead}
             records.restore([job for job, _ in ended], dead, keep_seconds=keep_seconds)
             yield len(ended)
@@ -270,7 +258,7 @@ def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
         ids = marker.jobs[start : start + CHUNK]
         known = parts.records.known(ids)
         missing = [name for name, there in zip(ids, known, strict=True) if not there]
-        registered += sum(_at_once(partial(_recover_member, parts, marker.tenant), missing))
+        registered += sum(at_once(partial(_recover_member, parts, marker.tenant), missing))
         jobs = parts.records.jobs(ids)
         members += sum(job is not None for job in jobs)
         unfinished = unfinished or any(job and not job.status.terminal for job in jobs)
@@ -281,7 +269,7 @@ def _recover_batch(parts: _Parts, marker: Marker, batch_id: str) -> int:
             if job is None or job.status is JobStatus.CANCELLED
         ]
         if not unfinished:
-            ended = _at_once(partial(_has_ended, parts.store, marker.tenant), doubtful)
+            ended = at_once(partial(_has_ended, parts.store, marker.tenant), doubtful)
             unfinished = not all(ended)
     if not unfinished:
         parts.store.delete([keys.inflight(batch_id)])
@@ -337,14 +325,6 @@ def _is_last(stored: Job, marker: Marker) -> bool:
     if stored.run != marker.run:
         return stored.run > marker.run
     return stored.status is JobStatus.CANCELLED or not marker.cancelled_at
-
-
-def _at_once(do: Callable[[str], _Found], names: Sequence[str]) -> list[_Found]:
-    """Do something with each of the names; most of the time goes to waiting for the store."""
-    if len(names) < 2:
-        return [do(name) for name in names]
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="recover") as pool:
-        return list(pool.map(do, names))
 
 
 def _unreadable(name: str, error: ValueError) -> None:

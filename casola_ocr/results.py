@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import IO
 
 from casola_ocr.errors import ObjectNotFound, Unavailable, error_by_code
@@ -20,16 +18,15 @@ from casola_ocr.model import (
     Manifest,
     NewerSchema,
     PageCounts,
-    PageResult,
-    milliseconds,
 )
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.pages import PageResult
 from casola_ocr.selection import Selection
+from casola_ocr.side_by_side import AT_ONCE, each
+from casola_ocr.times import milliseconds
 
 #: Between the pages of a joined text.
 PAGE_BREAK = "\f"
-#: Page results that are read from the store side by side.
-FETCHED_AT_ONCE = 16
 #: Where a stored result goes on after the job's own fields; no escaped string can hold it.
 _PAGES_BEGIN = b',"page_results":['
 
@@ -110,18 +107,13 @@ class Assembly:
 
     def _fetched(self) -> Iterator[bytes]:
         """Each page's stored bytes, in the order of the pages; some at once, never all."""
-        pages = iter(sorted(self.states))
+        pages = sorted(self.states)
 
         def fetch(page: int) -> bytes:
             return page_json(self.store, self.job, page, self.states[page])
 
-        if len(self.states) <= FETCHED_AT_ONCE:
-            yield from map(fetch, pages)
-            return
         # From a far store, one after the other, five thousand pages take minutes.
-        with ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="fetch") as pool:
-            while chunk := list(islice(pages, FETCHED_AT_ONCE)):
-                yield from pool.map(fetch, chunk)
+        return each(fetch, pages) if len(pages) > AT_ONCE else map(fetch, pages)
 
     def text(self) -> str:
         """All pages' text, joined by form feeds."""
@@ -187,6 +179,7 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         mode=values.get("mode", MODES[0]),
         prompt=values.get("prompt") or "",
         fallback=values.get("fallback", False),
+        origin=values.get("origin") or "",
         error=JobError(**error) if error else None,
     )
 

@@ -11,11 +11,19 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -28,6 +36,8 @@ from casola_ocr.errors import ConfigurationError
 _PREFIX = "CASOLA_"
 #: Read by the command line, not a setting of the service.
 _OTHER = {"CASOLA_PASSWORD", "CASOLA_TOKEN"}
+#: What a browser sends as the Origin of a page.
+_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 
 
 def _cores() -> int:
@@ -54,6 +64,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address on which the API listens")
     port: int = Field(8080, ge=0, le=65535, description="port on which the API listens")
+    tls: bool = Field(
+        False, description="'serve' answers by https, with a certificate that it makes once"
+    )
+    tls_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="more host names and addresses in that certificate, comma separated"
+    )
+    tls_cert: str = Field(
+        "", description="PEM file with a certificate of your own and its chain; empty = none"
+    )
+    tls_key: str = Field("", description="PEM file with its key; empty = it is in that file too")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="web sites (such as https://example.com) whose pages may use fal's routes",
+    )
     data_dir: Path = Field(Path("casola-data"), description="everything the embedded mode keeps")
     redis_url: SecretStr = Field(
         SecretStr(""), description="redis://… for broker and records; empty = embedded Valkey"
@@ -64,7 +88,13 @@ class Settings(BaseSettings):
     object_store: str = Field(
         "", description="s3://bucket/prefix or file:///folder; empty = a folder under data_dir"
     )
+    search_dir: str = Field(
+        "", description="folder of the index of texts, beside each API; empty = under data_dir"
+    )
     s3_endpoint_url: str = Field("", description="address of an S3-compatible server")
+    s3_public_endpoint_url: str = Field(
+        "", description="address of the same S3 server for clients that upload; empty = the above"
+    )
     aws_access_key_id: str = Field(
         "", validation_alias=AliasChoices("AWS_ACCESS_KEY_ID", "aws_access_key_id"),
         description="S3 access key; empty = boto3's own search",
@@ -132,6 +162,9 @@ class Settings(BaseSettings):
     api_workers: int = Field(1, ge=1, le=64, description="API processes")
 
     max_file_mb: int = Field(20, ge=1, le=4096, description="largest file, in MB (1 MB = 1e6 B)")
+    max_request_file_mb: int = Field(
+        200, ge=1, le=4096, description="largest file of requests (JSON lines) of a batch, in MB"
+    )
     max_files_per_request: int = Field(1000, ge=1, description="files of one multipart request")
     max_pages: int = Field(5000, ge=1, description="pages that are read of one document")
     max_page_megapixels: int = Field(100, ge=1, description="largest page, in million pixels")
@@ -155,7 +188,10 @@ class Settings(BaseSettings):
         32, ge=2, description="page images of one job that are made ahead of the engine"
     )
     max_waiters: int = Field(
-        500, ge=0, description="synchronous requests that one API process lets wait"
+        1500,
+        ge=0,
+        description="requests that one API process lets wait for jobs, or follow them; "
+        "one tenant has at most half of them",
     )
     valkey_maxmemory_mb: int = Field(
         1024, ge=16, description="most memory of the embedded Valkey, in MB"
@@ -168,6 +204,9 @@ class Settings(BaseSettings):
     )
     record_days: float = Field(
         7, gt=0, description="how long Redis keeps an ended job's record; the store keeps it anyway"
+    )
+    upload_hours: int = Field(
+        24, ge=2, le=24 * 30, description="how long an upload can be submitted before it is removed"
     )
     tombstone_days: int = Field(
         30, ge=1, description="how long a deleted job is answered with 410 instead of 404"
@@ -209,9 +248,21 @@ class Settings(BaseSettings):
         (),
         description="private networks (CIDR, comma separated) from which URLs may be downloaded",
     )
+    webhook_timeout_seconds: float = Field(
+        15, gt=0, le=120, description="longest time one request to a webhook's receiver may take"
+    )
+    webhook_pause_seconds: float = Field(
+        5, gt=0, le=3600,
+        description="pause before a webhook is sent again; each later one is four times as long, "
+        "at most 8 hours: ten tries in about a day",
+    )  # fmt: skip
+    webhook_slots: int = Field(
+        16, ge=4, le=256,
+        description="webhooks that a reconciler sends at once; a quarter of them to one host",
+    )  # fmt: skip
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="log level")
 
-    @field_validator("engines", "fetch_allow_networks", mode="before")
+    @field_validator("engines", "fetch_allow_networks", "tls_names", "cors_origins", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return _split(value)
@@ -224,6 +275,20 @@ class Settings(BaseSettings):
                 ipaddress.ip_network(network)
             except ValueError:
                 raise ValueError("must be networks such as 10.0.0.0/8, comma separated") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("must be origins such as https://example.com, comma separated")
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _key_of(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("tls_cert"):
+            raise ValueError("is the key of CASOLA_TLS_CERT, which is not set")
         return value
 
     @field_validator("vllm_args")
@@ -249,6 +314,10 @@ class Settings(BaseSettings):
         return self.max_file_mb * 1_000_000
 
     @property
+    def max_request_file_bytes(self) -> int:
+        return self.max_request_file_mb * 1_000_000
+
+    @property
     def record_seconds(self) -> int:
         """How long the record of an ended job is kept."""
         return int(self.record_days * 86_400)
@@ -264,9 +333,19 @@ class Settings(BaseSettings):
             return False
 
     @property
+    def uses_tls(self) -> bool:
+        """Whether the API answers by https."""
+        return self.tls or bool(self.tls_cert)
+
+    @property
     def store_url(self) -> str:
         """The object store as a URL, the default filled in."""
         return self.object_store or (self.data_dir.resolve() / "objects").as_uri()
+
+    @property
+    def search_folder(self) -> Path:
+        """Where the index of texts is, the default filled in."""
+        return Path(self.search_dir) if self.search_dir else self.data_dir / "search"
 
     @classmethod
     def settings_customise_sources(

@@ -11,21 +11,24 @@ import hashlib
 import json
 import time
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import structlog
 
 from casola_ocr import documents, recovery
 from casola_ocr.documents.names import clean_file_name
+from casola_ocr.egress import validate_url
 from casola_ocr.engines import choose_engine
 from casola_ocr.erasure import is_erased
 from casola_ocr.errors import (
+    BadUrl,
     CasolaError,
     EmptyFile,
+    FetchRefused,
     FileTooLarge,
     Gone,
     InProgress,
@@ -36,18 +39,9 @@ from casola_ocr.errors import (
     RecordsUnavailable,
     StoreUnavailable,
 )
-from casola_ocr.fetch import validate_url
+from casola_ocr.ids import new_batch_id, new_request_id
 from casola_ocr.languages import language_codes
-from casola_ocr.model import (
-    MODES,
-    TEXT_LAYERS,
-    Lane,
-    Manifest,
-    Marker,
-    new_batch_id,
-    new_request_id,
-    now_ms,
-)
+from casola_ocr.model import MODES, TEXT_LAYERS, WEBHOOK_STYLES, Lane, Manifest, Marker, Webhook
 from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.prompts import checked_prompt
 from casola_ocr.publisher import Publisher
@@ -56,6 +50,7 @@ from casola_ocr.results import stored_job, stored_manifest
 from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
 from casola_ocr.tenants import Tenants
+from casola_ocr.times import now_ms
 
 log = structlog.get_logger(__name__)
 
@@ -96,10 +91,18 @@ class Options:
     #: Opens an encrypted document; is kept in the manifest and nowhere else.
     password: str = field(default="", repr=False)
     lane: Lane = Lane.INTERACTIVE
+    #: Which foreign endpoint makes the job, such as ``fal:fal-ai/got-ocr/v2``; empty = our own.
+    origin: str = ""
+    #: What that endpoint wants to find again, as JSON values; see `Jobs.noted`.
+    note: Mapping[str, Any] = field(default_factory=dict)
     #: Submitting again with the same key is the same submission; empty = each is a new one.
     idempotency_key: str = ""
     #: Seconds after which the jobs are deleted; None = as the tenant's retention says.
     expires_in: int | None = None
+    #: Where the end of each job is told.
+    webhook: Webhook | None = None
+    #: Seconds after which each job is cancelled whose work has not begun; None = never.
+    start_within: float | None = None
 
 
 class Submissions:
@@ -119,17 +122,22 @@ class Submissions:
         self._publisher = publisher
         self._tenants = tenants
 
-    def submit(self, tenant: str, documents: Sequence[NewDocument], options: Options) -> list[str]:
-        """Accept documents, all or none; returns the request IDs. See `Jobs.submit`."""
+    def submit(
+        self, tenant: str, documents: Sequence[NewDocument], options: Options
+    ) -> tuple[list[str], bool]:
+        """Accept documents, all or none; the request IDs, and whether they were accepted before.
+
+        See `Jobs.submit_or_find`.
+        """
         if not documents:
             raise NoFile()
-        options = _checked(options)
-        seed = f"{tenant}\n{options.idempotency_key}\n" if options.idempotency_key else ""
-        fingerprint = _fingerprint(documents, options) if seed else ""
+        options = _checked(options, self._settings)
+        seed = _seed(tenant, options.idempotency_key)
+        fingerprint = fingerprint_of(documents, options) if seed else ""
         if seed:
-            ids = [new_request_id(f"{seed}{number}") for number in range(len(documents))]
+            ids = ids_of_key(tenant, options.idempotency_key, len(documents))
             if self._replayed(tenant, ids[0], fingerprint):
-                return ids
+                return ids, True
         accepted = self._manifests(tenant, documents, options, seed, fingerprint)
         registrations = [
             Registration(manifest=manifest, pages=_pages_known(manifest))
@@ -137,15 +145,15 @@ class Submissions:
         ]
         self._admit(tenant, registrations)
         if not seed:
-            return self._commit(tenant, accepted, registrations, nonce="")
+            return self._commit(tenant, accepted, registrations, nonce=""), False
         nonce, first = uuid4().hex, accepted[0][0].request_id
         if not self._records.reserve(first, nonce):
             raise InProgress(retry_after_seconds=1)
         try:
             # Since this was asked another request may have been accepted: leave its objects alone.
             if self._replayed(tenant, first, fingerprint):
-                return ids
-            return self._commit(tenant, accepted, registrations, nonce)
+                return ids, True
+            return self._commit(tenant, accepted, registrations, nonce), False
         finally:
             self._records.unreserve(first, nonce)
 
@@ -185,11 +193,15 @@ class Submissions:
         batch_id = new_batch_id(seed) if several else ""
         now = now_ms()
         expires_at = self._expiry(tenant, options, now)
+        ids = [
+            new_request_id(f"{seed}{number}" if seed else "") for number in range(len(documents))
+        ]
         accepted = []
         for number, document in enumerate(documents):
             media_type, size = self._check(document, named=several)
+            noted = bool(options.note) and number == 0
             manifest = Manifest(
-                request_id=new_request_id(f"{seed}{number}" if seed else ""),
+                request_id=ids[number],
                 tenant=tenant,
                 file_name=clean_file_name(document.file_name),
                 media_type=media_type,
@@ -210,14 +222,18 @@ class Submissions:
                 prompt=options.prompt,
                 fallback=options.fallback,
                 password=options.password,
+                webhook=options.webhook,
+                origin=options.origin,
+                note=dict(options.note) if noted else {},
+                noted_jobs=tuple(ids) if noted else (),
+                start_by=now + round(options.start_within * 1000) if options.start_within else 0,
             )
             accepted.append((manifest, document))
         return accepted
 
     def _expiry(self, tenant: str, options: Options, now: int) -> int:
         """When the jobs are to be deleted, in ms since 1970; 0 = never."""
-        days = self._tenants.retention_days(tenant)
-        seconds = (self._settings.retention_days if days is None else days) * 86_400
+        seconds = self._tenants.retention_seconds(tenant, self._settings.retention_days)
         asked = options.expires_in
         if asked is not None:
             # A tenant's retention is the most: a job may ask for less.
@@ -247,17 +263,19 @@ class Submissions:
         marker = Marker(tenant=tenant, jobs=tuple(ids) if batch_id else ())
         reserved = _Reservation(self._records, ids[0], nonce)
         try:
+            # Alone and without a key nobody else can have taken over in between.
+            together = not nonce and len(accepted) == 1
+            commit = (keys.inflight(batch_id or ids[0]), marker.to_json())
             for manifest, document in accepted:
                 reserved.check()
-                if document.source is not None:
-                    key = keys.source(tenant, manifest.request_id)
-                    self._store.put(key, _as_file(document.source))
-                self._store.put(keys.manifest(tenant, manifest.request_id), manifest.to_json())
+                objects = _objects(manifest, document)
+                self._store.put_all([*objects, commit] if together else objects)
                 # Others' requests have their turn; and gevent closes what was closed only then:
                 # ten thousand files ran out of descriptors.
                 time.sleep(0)
-            reserved.check()
-            self._store.put(keys.inflight(batch_id or ids[0]), marker.to_json())
+            if not together:
+                reserved.check()
+                self._store.put(*commit)
             hints = self._records.submit(
                 tenant,
                 [_with_nonce(item, nonce) for item in registrations],
@@ -365,6 +383,12 @@ class _Reservation:
         return reserved and not self._records.known([self._first])[0]
 
 
+def ids_of_key(tenant: str, idempotency_key: str, documents: int) -> list[str]:
+    """The request IDs that so many documents get that are submitted with this key."""
+    seed = _seed(tenant, idempotency_key)
+    return [new_request_id(f"{seed}{number}") for number in range(documents)]
+
+
 def check_memory(records: Records, settings: Settings) -> None:
     """Refuse new work while Redis is fuller than it may be.
 
@@ -384,7 +408,7 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def _checked(options: Options) -> Options:
+def _checked(options: Options, settings: Settings) -> Options:
     """The options as they are kept. Whether the model takes them is the engines' to say."""
     Selection.parse(options.pages)
     if options.text_layer not in TEXT_LAYERS:
@@ -393,11 +417,41 @@ def _checked(options: Options) -> Options:
         )
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in options.password):
         raise MalformedRequest("'password' holds what is no character.", field="password")
+    if options.webhook is not None:
+        if options.webhook.style not in WEBHOOK_STYLES:
+            raise MalformedRequest("The webhook's style is not known.", field="webhook_url")
+        check_webhook_url(options.webhook.url, settings)
     return replace(options, prompt=checked_prompt(options.prompt))
+
+
+def check_webhook_url(url: str, settings: Settings) -> None:
+    """Refuse early a URL to which nothing would be sent.
+
+    Raises:
+        MalformedRequest: it is not one, or leads to an address that is not public.
+    """
+    try:
+        validate_url(url, allow_networks=settings.fetch_allow_networks)
+    except (BadUrl, FetchRefused) as error:
+        # Not as it is: dialects take those for the document's own.
+        raise MalformedRequest(f"The webhook: {error.detail}", field="webhook_url") from error
+
+
+def _seed(tenant: str, idempotency_key: str) -> str:
+    return f"{tenant}\n{idempotency_key}\n" if idempotency_key else ""
 
 
 def _with_nonce(item: Registration, nonce: str) -> Registration:
     return Registration(manifest=item.manifest, pages=item.pages, nonce=nonce)
+
+
+def _objects(manifest: Manifest, document: NewDocument) -> list[tuple[str, bytes | BinaryIO]]:
+    """What is stored of a document: its source, then the manifest that tells of it."""
+    tenant, request_id = manifest.tenant, manifest.request_id
+    objects: list[tuple[str, bytes | BinaryIO]] = []
+    if document.source is not None:
+        objects.append((keys.source(tenant, request_id), _as_file(document.source)))
+    return [*objects, (keys.manifest(tenant, request_id), manifest.to_json())]
 
 
 def _as_file(source: bytes | BinaryIO) -> BinaryIO:
@@ -410,7 +464,7 @@ def _pages_known(manifest: Manifest) -> int:
     return int(documents.is_single_picture(manifest.media_type, selection))
 
 
-def _fingerprint(documents: Sequence[NewDocument], options: Options) -> str:
+def fingerprint_of(documents: Sequence[NewDocument], options: Options) -> str:
     """What makes two submissions the same: the options and the documents, not how one waits."""
     asked: list[object] = [options.model, options.language, options.expires_in]
     password = options.password and hashlib.sha256(options.password.encode()).hexdigest()
@@ -421,6 +475,10 @@ def _fingerprint(documents: Sequence[NewDocument], options: Options) -> str:
     wishes = [options.mode, options.prompt, options.fallback]
     if wishes != [MODES[0], "", False]:
         asked.append(wishes)
+    if options.webhook is not None:
+        asked.append(list(astuple(options.webhook)))
+    if options.note:
+        asked.append(dict(options.note))
     described = [[item.file_name, item.url, _digest(item.source)] for item in documents]
     return hashlib.sha256(json.dumps([asked, described]).encode(errors="replace")).hexdigest()
 

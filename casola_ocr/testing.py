@@ -7,13 +7,14 @@ logic is Lua, and a real Valkey starts in a tenth of a second.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from PIL import Image
 
 from casola_ocr.errors import ObjectNotFound, StoreUnavailable
-from casola_ocr.model import Line, PageResult, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.counts import count_words
 
 CHUNK_BYTES = 1024 * 1024
@@ -34,6 +35,10 @@ class MemoryStore:
         content = data if isinstance(data, bytes) else data.read()
         with self._lock:
             self._objects[key] = content
+
+    def put_all(self, objects: Sequence[tuple[str, bytes | BinaryIO]]) -> None:
+        for key, data in objects:
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         self.check()
@@ -56,6 +61,9 @@ class MemoryStore:
             found = sorted(key for key in self._objects if key.startswith(prefix))
         return iter(found)
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return ((key, len(self._objects.get(key, b""))) for key in self.list(prefix))
+
     def folders(self, prefix: str) -> Iterator[str]:
         below = (key.removeprefix(prefix).split("/") for key in self.list(prefix))
         return iter(sorted({parts[0] for parts in below if len(parts) > 1}))
@@ -66,6 +74,9 @@ class MemoryStore:
             # Not around the loop: a lazy iterable may call this store again.
             with self._lock:
                 self._objects.pop(key, None)
+
+    def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> None:
+        return None
 
     def check(self) -> None:
         if self.fail_with is not None:

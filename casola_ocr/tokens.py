@@ -39,7 +39,7 @@ class Token:
     label: str
     created_at: int
     revoked_at: int | None = None
-    #: May also look after the service: dead letters of all tenants.
+    #: May also look after the service: tenants, tokens, and the dead letters of all.
     admin: bool = False
 
 
@@ -71,8 +71,8 @@ class Tokens:
         found = [token for _, token in self._all() if tenant in (None, token.tenant)]
         return sorted(found, key=lambda token: token.created_at)
 
-    def revoke(self, token_id: str) -> None:
-        """End a token's life.
+    def revoke(self, token_id: str) -> Token:
+        """End a token's life; it is returned as it stands then.
 
         Raises:
             NotFound: no token has this ID.
@@ -81,7 +81,7 @@ class Tokens:
             if token.id == token_id:
                 revoked = replace(token, revoked_at=token.revoked_at or int(time.time() * 1000))
                 self._store.put(key, json.dumps(asdict(revoked)).encode())
-                return
+                return revoked
         raise NotFound("No token has this ID.")
 
     def find(self, secret: str) -> Token | None:

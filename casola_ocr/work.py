@@ -29,13 +29,18 @@ from casola_ocr.errors import (
     Unavailable,
 )
 from casola_ocr.guard import Guard, StepLost, StepStopped
-from casola_ocr.model import Claim, Job, JobError, JobStatus, PageResult, Wishes, now_ms
+from casola_ocr.lending import Lending, better
+from casola_ocr.model import Claim, Job, JobError, JobStatus, Wishes
 from casola_ocr.objects import ObjectStore, keys
+from casola_ocr.opening import Kept
+from casola_ocr.pages import PageResult
 from casola_ocr.preparing import Preparing
-from casola_ocr.publisher import Publisher
+from casola_ocr.publisher import Publisher, engine_of
 from casola_ocr.records import Records
 from casola_ocr.selection import Selection
 from casola_ocr.settings import Settings
+from casola_ocr.text.flags import UNTRUSTED
+from casola_ocr.times import now_ms
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +93,7 @@ class Work:
         self._many = many
         self._lease_ms = settings.lease_seconds * 1000
         self._max_pixels = settings.max_page_megapixels * 1_000_000
+        self._lending = Lending(settings, records, store, publisher)
         self._preparing = Preparing(settings, records, store, publisher, guard)
 
     def run(self, pool: str) -> bool:
@@ -156,14 +162,14 @@ class Work:
     def _read_page(self, claim: Claim) -> None:
         job = claim.job
         try:
-            engine = self._engines.get(job.engine)
+            engine = self._engines.get(engine_of(claim.pool))
             if engine is None:
                 raise EngineFailed("This worker does not run the job's engine.")
             with self._guard.begin(claim):
                 found = opening.find_page(
                     self._store, job, claim.page, attempt=claim.attempt, max_pixels=self._max_pixels
                 )
-                result = found if isinstance(found, bytes) else self._ask(engine, found, claim)
+                read = found if isinstance(found, Kept) else self._ask(engine, found, claim)
         except ObjectNotFound:
             self._without_source(claim)
         except EngineFailed as error:
@@ -177,25 +183,60 @@ class Work:
         except CasolaError as error:
             self._settle(claim, error.code, _failure(claim, error))
         else:
-            self._settle(claim, "done", result)
+            if read is not None:
+                self._settle(claim, "done", read)
 
-    def _ask(self, engine: Reader, page: opening.Picture, claim: Claim) -> bytes:
+    def _ask(self, engine: Reader, page: opening.Picture, claim: Claim) -> Kept | None:
+        """What is read on the page; None when another engine is to read it too."""
         job = claim.job
-        number = Selection.parse(job.selection).number(claim.page)
+        earlier = self._lending.earlier(claim)
+        if earlier is not None:
+            read = self._read_again(engine, page, claim, earlier)
+            return _kept(page.flagged(better(earlier, read, engine=job.engine)))
+        wishes = _wishes(job)
+        borrower = self._lending.borrower(claim)
+        if borrower:
+            # A CPU engine comes after the borrower.
+            wishes = replace(wishes, fallback=False)
+        read = self._read(engine, page, claim, wishes)
+        if borrower and UNTRUSTED.intersection(read.flags):
+            if not self._lending.lend(claim, borrower, read):
+                raise StepLost
+            return None
+        return _kept(page.flagged(read))
+
+    def _read_again(
+        self, engine: Reader, page: opening.Picture, claim: Claim, earlier: PageResult
+    ) -> PageResult:
+        """Read a page that was lent; what cannot be read now has been before."""
+        try:
+            return self._read(engine, page, claim, _wishes(claim.job))
+        except CasolaError as error:
+            if isinstance(error, EngineFailed) and claim.attempt < self._settings.max_attempts:
+                raise
+            log.warning(
+                "the page was read before, and is not again",
+                action="lent_page_failed",
+                code=error.code,
+            )
+        return replace(earlier, attempts=claim.attempt, seconds=0.0, tries=())
+
+    def _read(
+        self, engine: Reader, page: opening.Picture, claim: Claim, wishes: Wishes
+    ) -> PageResult:
         try:
             with self._guard.interruptible(claim):
-                result = engine.read(
+                return engine.read(
                     page.image,
-                    page=number,
+                    page=Selection.parse(claim.job.selection).number(claim.page),
                     attempt=claim.attempt,
-                    language=job.language,
-                    wishes=_wishes(job),
+                    language=claim.job.language,
+                    wishes=wishes,
                 )
         except CasolaError:
             raise
         except Exception as error:
             raise EngineFailed() from error
-        return page.flagged(result).to_json()
 
     def _without_source(self, claim: Claim) -> None:
         """Nothing is there to be read: the job was never accepted, or its source was lost."""
@@ -206,17 +247,19 @@ class Work:
         error = DamagedDocument("The document is not in the store any more.")
         self._settle(claim, error.code, _failure(claim, error))
 
-    def _settle(self, claim: Claim, outcome: str, result: bytes) -> None:
+    def _settle(self, claim: Claim, outcome: str, read: Kept) -> None:
         job = claim.job
         attempt = f"{claim.attempt}-{claim.fence}"
         key = keys.page_result(job.tenant, job.request_id, claim.page, attempt)
-        self._store.put(key, result)
+        self._store.put(key, read.body)
         settled = self._records.settle(
             claim,
             outcome,
             dead=outcome in DEAD_CODES,
             inline_pages=FINISH_INLINE_PAGES,
             lease_ms=self._lease_ms,
+            words=read.words,
+            confidence=read.confidence,
         )
         if settled is None:
             raise StepLost
@@ -241,13 +284,22 @@ class Work:
             # was made, and what was read of them is whole.
             if not self._records.heartbeat([claim], self._lease_ms)[0]:
                 raise StepLost
-            self._store.put(keys.text(job.tenant, job.request_id), assembly.text().encode())
-            self._store.put(keys.result(job.tenant, job.request_id), body)
+            objects: list[tuple[str, bytes | BinaryIO]] = [
+                (keys.text(job.tenant, job.request_id), assembly.text().encode()),
+                (keys.result(job.tenant, job.request_id), body),
+            ]
+            if job.hook:
+                # Before the result: whoever finds that knows that the receiver will be told.
+                owed = keys.owed(job.tenant, job.hook, job.request_id, job.run)
+                objects.insert(0, (owed, b""))
+            self._store.put_all(objects)
         ended_batch = self._records.close(claim, closed, keep_seconds=self._keep_seconds(closed))
         if ended_batch is None:
             raise StepLost
         marker = keys.marker(job.request_id, job.run)
         self._store.delete([marker, *([keys.inflight(ended_batch)] if ended_batch else [])])
+        if job.hook:
+            self._records.schedule.add(job.tenant, job.hook, [f"{job.request_id}-{job.run}"])
         log.info(
             "the job ended",
             action="job_ended",
@@ -292,13 +344,18 @@ def _closed(job: Job, assembly: results.Assembly) -> Job:
     )
 
 
-def _failure(claim: Claim, error: CasolaError) -> bytes:
-    return results.failed_page(
+def _failure(claim: Claim, error: CasolaError) -> Kept:
+    failed = results.failed_page(
         claim.job,
         claim.page,
         attempts=claim.attempt,
         error=JobError(code=error.code, detail=error.detail),
-    ).to_json()
+    )
+    return _kept(failed)
+
+
+def _kept(result: PageResult) -> Kept:
+    return Kept(body=result.to_json(), words=result.words, confidence=result.confidence)
 
 
 def _spool() -> BinaryIO:

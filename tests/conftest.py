@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import redis
 
+from tests.running import RunningService, free_port
 from tests.servers import (
     Missing,
     S3Server,
@@ -88,3 +89,47 @@ def corpus() -> Path:
     if not (found / "manifest.jsonl").exists():
         missing("the corpus")
     return found
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """One service for all tests that leave it as they found it."""
+    running = RunningService(
+        data_dir=tmp_path_factory.mktemp("service") / "data",
+        port=free_port(),
+        environment={
+            "CASOLA_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
+            "CASOLA_FETCH_TIMEOUT_SECONDS": "4",
+        },
+    )
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
+    """Services of a test's own, to be killed at will."""
+    made: list[RunningService] = []
+
+    def make(**environment: str) -> RunningService:
+        running = RunningService(
+            data_dir=tmp_path / f"data{len(made)}",
+            port=free_port(),
+            # Short leases, so that a dead worker's page is given to another within seconds.
+            environment={
+                "CASOLA_LEASE_SECONDS": "4",
+                "CASOLA_HEARTBEAT_SECONDS": "1",
+                "CASOLA_RECONCILE_SECONDS": "0.5",
+                **environment,
+            },
+        )
+        made.append(running)
+        return running.start()
+
+    yield make
+    for running in made:
+        if running.process is not None and running.process.poll() is None:
+            running.stop()

@@ -9,19 +9,9 @@ from typing import Any
 
 from casola_ocr.errors import PictureMissing
 from casola_ocr.exports import FORMATS, Document
-from casola_ocr.model import (
-    Job,
-    JobError,
-    JobStatus,
-    Lane,
-    Line,
-    Manifest,
-    PageCounts,
-    PageResult,
-    Word,
-    new_request_id,
-    queued_job,
-)
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import Job, JobError, JobStatus, Lane, Manifest, PageCounts, queued_job
+from casola_ocr.pages import Line, PageResult, Word
 
 #: Width of a character of `line`, in parts of its height.
 ASPECT = 0.5

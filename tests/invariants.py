@@ -30,6 +30,12 @@ def check_records(raw: redis.Redis) -> None:
             waiting[job["pool"]] += avail
             listed.add((job["pool"], lane, tenant, request_id))
         again = raw.lrange(f"{key}:again", 0, -1)
+        lent = raw.lrange(f"{key}:lent", 0, -1)
+        if lent:
+            waiting[job["lent"]] += len(lent)
+            listed.add((job["lent"], lane, tenant, request_id))
+        states_of_lent = [raw.hget(f"{key}:pages", page) for page in lent]
+        assert all(state and state[0] == "w" for state in states_of_lent), (request_id, lent)
         for step, state in raw.hgetall(f"{key}:pages").items():
             pool = {"prepare": "prepare", "finish": "finish", "erase": "finish"}.get(step)
             if state[0] == "a" and pool:

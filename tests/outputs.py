@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.text.generated import Finish, Generated
 from casola_ocr.text.generated_page import build_generated_page
 from casola_ocr.text.traced import SPECIAL_TOKEN

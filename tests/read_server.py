@@ -1,4 +1,4 @@
-"""A server for `casola-ocr read`: it answers as the API does, and as each test scripts it."""
+"""A server for the client and its commands: answers as the API does, and as a test scripts it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.serving import make_server
 
-from casola_ocr.model import PageResult
-from tests.exported import document, exported, failed, line, page
+from casola_ocr.pages import PageResult
+from tests.exported import document, exported, failed, job, line, page
+from tests.served import on_a_port
 
 
 @dataclass
@@ -47,13 +47,15 @@ class ReadServer:
         app.add_url_rule("/api/v1/jobs/<name>", view_func=self.get)
         app.add_url_rule("/api/v1/jobs/<name>/retry", view_func=self.retry, methods=["POST"])
         app.add_url_rule("/api/v1/jobs/<name>/export", view_func=self.export)
+        app.add_url_rule("/api/v1/jobs/<name>/result", view_func=self.export)
         return app
 
     def submit(self) -> Any:
         if self.refuse:
             status, seconds = self.refuse.pop(0)
             code = {429: "too_busy", 503: "unavailable"}[status]
-            return {"code": code, "detail": "busy"}, status, {"Retry-After": seconds}
+            told = {"code": code, "detail": "busy", "retryable": True}
+            return told, status, {"Retry-After": seconds}
         file, key = request.files["file"], request.headers["Idempotency-Key"]
         self.posts.append({"name": file.filename, "key": key, **request.form})
         if file.filename in self.bad:
@@ -68,8 +70,8 @@ class ReadServer:
     def job(self, key: str, name: str, content: bytes) -> dict[str, Any]:
         pages = {"total": 2, "done": 1, "failed": 1} if name in self.half else {
             "total": 1, "done": 1, "failed": 0}  # fmt: skip
-        return {"request_id": key, "status": "queued", "error": None, "pages": pages,
-                "text": content[8:].decode(), "name": name}  # fmt: skip
+        told = {**job(file_name=name).to_dict(), "request_id": key, "status": "queued"}
+        return {**told, "pages": pages, "text": content[8:].decode()}
 
     def shown(self, key: str) -> dict[str, Any]:
         return {name: value for name, value in self.jobs[key].items() if name != "text"}
@@ -83,17 +85,17 @@ class ReadServer:
 
     def retry(self, name: str) -> Any:
         self.retries += 1
-        self.half.discard(self.jobs[name]["name"])
+        self.half.discard(self.jobs[name]["file_name"])
         self.jobs[name].update(status="queued", pages={"total": 1, "done": 1, "failed": 0})
         self.in_flight += 1
         return self.shown(name), 202
 
     def export(self, name: str) -> Any:
-        job = self.jobs[name]
-        pages = [self.reads(job["text"])]
-        if job["pages"]["failed"]:
+        found = self.jobs[name]
+        pages = [self.reads(found["text"])]
+        if found["pages"]["failed"]:
             pages.append(failed(2))
-        body = exported(request.args["format"], document(pages))
+        body = exported(request.args.get("format", "json"), document(pages))
         if self.cut:
             cut, self.cut = self.cut, 0
             return Response(iter([body[:cut]]), headers={"Content-Length": str(len(body))})
@@ -104,13 +106,5 @@ class ReadServer:
 def running(made: ReadServer | None = None) -> Iterator[ReadServer]:
     """The server on a port of its own, in a thread."""
     made = made or ReadServer()
-    server = make_server("127.0.0.1", 0, made.app(), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with on_a_port(made.app()) as made.url:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -7,13 +7,8 @@ from dataclasses import replace
 
 import redis
 
-from casola_ocr.model import (
-    Claim,
-    JobStatus,
-    Lane,
-    Manifest,
-    new_request_id,
-)
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import Claim, JobStatus, Lane, Manifest
 from casola_ocr.records import Records, Registration, Settled
 
 POOL = "pages.pp-ocrv6"

@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
-from casola_ocr.errors import CasolaError
+from casola_ocr.errors import CasolaError, EngineFailed
 from casola_ocr.jobs import Jobs, NewDocument, Options
 from casola_ocr.model import Claim, Job
-from casola_ocr.objects import keys
+from casola_ocr.objects import ObjectStore, keys
 from casola_ocr.publisher import FINISH_POOL, PREPARE_POOL, pages_pool
 from casola_ocr.records import Records
 from casola_ocr.service import Service
@@ -77,7 +77,7 @@ class World:
     service: Service
     settings: Settings
     records: Records
-    store: MemoryStore
+    store: ObjectStore
     publisher: ListPublisher
     jobs: Jobs
     raw: redis.Redis
@@ -159,10 +159,10 @@ class World:
 
 
 @contextmanager
-def open_world(url: str, **settings: Any) -> Iterator[World]:
+def open_world(url: str, store: ObjectStore | None = None, **settings: Any) -> Iterator[World]:
     """A world on the Valkey at `url`; at its end every counter must agree with the jobs."""
     made = Settings(redis_url=url, **settings)
-    store, publisher = MemoryStore(), ListPublisher()
+    store, publisher = store or MemoryStore(), ListPublisher()
     service = Service.open(made, publisher, store)
     raw = redis.Redis.from_url(url, decode_responses=True)
     engine = ScriptedEngine(text="hello")
@@ -179,3 +179,11 @@ def open_world(url: str, **settings: Any) -> Iterator[World]:
 def tiff(pages: int) -> bytes:
     frames = [draw_page([f"page {n}"], width=200) for n in range(pages)]
     return as_bytes(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+
+
+def fail_a_page(world: World) -> str:
+    """The request ID of a job of three pages whose second failed."""
+    world.engine = FailingEngine({2: EngineFailed()})
+    request_id = world.submit_one(tiff(3))
+    world.settle()
+    return request_id

@@ -19,7 +19,8 @@ from PIL import Image
 
 from casola_ocr.errors import EngineDied, PageTimeout
 from casola_ocr.guard import StepStopped
-from casola_ocr.model import Claim, PageResult, Wishes
+from casola_ocr.model import Claim, Wishes
+from casola_ocr.pages import PageResult
 from casola_ocr.service import Service
 from workers.engines.base import ThreadedEngine
 from workers.pulse import Deadline, Pulse

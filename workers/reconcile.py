@@ -1,4 +1,4 @@
-"""The reconciler: gives back what nobody works on, and recovers a wiped Redis by itself.
+"""The reconciler: gives back what nobody works on, recovers a wiped Redis, works off errands.
 
 Several may run at once: each sweep is one atomic script, and everything else is safe to repeat.
 """
@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 from celery import Celery
 
-from casola_ocr import erasure, logs, recovery
+from casola_ocr import erasure, expiry, logs, recovery, usage
+from casola_ocr.errands.runner import Runner
 from casola_ocr.errors import CasolaError
 from casola_ocr.model import SCHEMA_VERSION
 from casola_ocr.publisher import CeleryPublisher, celery_settings
+from casola_ocr.repeats import forget_old_answers
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
+from casola_ocr.webhooks.courier import GRACE_SECONDS, Courier
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,14 @@ log = structlog.get_logger(__name__)
 RECOVER_SECONDS = 60.0
 #: How often deletions are looked at that happened long ago.
 TOMBSTONE_SECONDS = 3600.0
+#: How often files are removed that expired, or were begun and never finished.
+EXPIRY_SECONDS = 30.0
+#: How long what is being done for errands may hold up the end of the process.
+LEAVE_SECONDS = 5.0
+#: What tenants keep is counted this long after it was counted last, or after so many times as long
+#: as that took: in a large store it shall not be the main work.
+COUNT_SECONDS = 120.0
+COUNT_REST = 20
 #: How long one kind of repair may hold up the others.
 SLICE_SECONDS = 0.5
 
@@ -56,7 +67,25 @@ def run(settings: Settings) -> None:
         name="repair", daemon=True,
     )  # fmt: skip
     repairing.start()
+    # And another: an errand may take hours.
+    runner = Runner(service)
+    errands = threading.Thread(
+        target=_repeat, args=(lambda: runner.work(stop), stop, settings), name="errands",
+        daemon=True,
+    )  # fmt: skip
+    errands.start()
+    courier = Courier(
+        service.deliveries,
+        service.records.schedule,
+        slots=settings.webhook_slots,
+        timeout=settings.webhook_timeout_seconds,
+    )
+    delivering = threading.Thread(target=courier.run, args=(stop,), name="courier", daemon=True)
+    delivering.start()
     _repeat(sweep, stop, settings)
+    # They let go of what they work on, so that another may go on at once.
+    errands.join(LEAVE_SECONDS)
+    delivering.join(GRACE_SECONDS)
     service.records.pulse(slot, ())
 
 
@@ -83,8 +112,18 @@ class Reconciler:
         self._recover_at = 0.0
         self._tombstones_at = 0.0
         self._tombstones: Iterator[int] = iter(())
+        self._answers: Iterator[int] = iter(())
+        self._expiring_at = 0.0
+        self._expiring: Iterator[int] = iter(())
+        self._counting: Iterator[int] | None = None
+        self._counting_since = 0.0
+        self._count_at = 0.0
+        self._owed_at = 0.0
+        self._owed: Iterator[int] = iter(())
         #: Tenant and ID of jobs whose time has come, as the last sweep found them.
         self._expired: Sequence[tuple[str, str]] = ()
+        #: IDs of jobs that were to be begun by now, as the last sweep found them.
+        self._late: Sequence[str] = ()
         #: What is left to do of the listing with this name.
         self._listings: dict[str, Iterator[int]] = {}
 
@@ -110,7 +149,7 @@ class Reconciler:
                     step=step,
                     why=why,
                 )
-        self._expired = swept.expired
+        self._expired, self._late = swept.expired, swept.late
 
     def repair(self, now: float) -> None:
         """Recover what was lost, list what ended, delete what expired: each for a while.
@@ -129,8 +168,13 @@ class Reconciler:
             records.set_epoch()
             if name != self._recovered:
                 self._tombstones_at = 0.0
+                self._owed = self._service.deliveries.schedule_owed()
             self._recovered, self._recover_at = name, now + RECOVER_SECONDS
+        if _for_a_while(self._owed) and now >= self._owed_at:
+            self._owed_at = now + RECOVER_SECONDS
+            self._owed = self._service.deliveries.schedule_owed()
         self._list_ended(name)
+        _for_a_while(self._cancel_late())
         _for_a_while(self._erase_expired())
         if now >= self._tombstones_at:
             self._tombstones_at = now + TOMBSTONE_SECONDS
@@ -140,7 +184,28 @@ class Reconciler:
                 days=self._settings.tombstone_days,
                 late_ms=self._settings.lease_seconds * 1000,
             )
+            self._answers = forget_old_answers(self._service.store)
         _for_a_while(self._tombstones)
+        _for_a_while(self._answers)
+        if now >= self._expiring_at:
+            self._expiring_at = now + EXPIRY_SECONDS
+            self._expiring = expiry.tend(self._service.store)
+        _for_a_while(self._expiring)
+        self._count(now)
+
+    def _count(self, now: float) -> None:
+        """Go on counting what tenants keep, for a while."""
+        if self._counting is None and now >= self._count_at:
+            self._counting, self._counting_since = usage.count(self._service.store), now
+        if self._counting is not None and _for_a_while(self._counting):
+            self._counting = None
+            rest = (now - self._counting_since) * COUNT_REST
+            self._count_at = now + max(COUNT_SECONDS, rest)
+
+    def _cancel_late(self) -> Iterator[int]:
+        for request_id in self._late:
+            self._service.jobs.cancel_late(request_id)
+            yield 1
 
     def _erase_expired(self) -> Iterator[int]:
         for tenant, request_id in self._expired:

@@ -23,7 +23,8 @@ from PIL import Image
 from casola_ocr.engines import announcement
 from casola_ocr.errors import EngineFailed, PageTimeout, RecordsUnavailable
 from casola_ocr.guard import Guard
-from casola_ocr.model import PageResult, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import PageResult
 from casola_ocr.publisher import TASK_WORK, CeleryPublisher
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings

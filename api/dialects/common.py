@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from flask import request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from flask import Response, after_this_request, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import UnsupportedMediaType as NotJson
 
 from api.auth import tenant
-from api.context import jobs, settings
-from casola_ocr.documents import clean_file_name
-from casola_ocr.errors import BadUrl, MalformedRequest
-from casola_ocr.fetch import decode_data_url
-from casola_ocr.jobs import NewDocument
+from api.context import jobs, settings, sources, uploads
+from casola_ocr.errors import MalformedRequest, UnsupportedMediaType
+from casola_ocr.files import File
+from casola_ocr.jobs import NewDocument, Options
 from casola_ocr.model import Job
+
+#: Files and uploads of one request: each is a temporary file, and descriptors are few.
+MAX_KEPT = 100
+#: Room in a form for what is not its file.
+FORM_SLACK_BYTES = 64 * 1024
+
+_COUNT = re.compile("[0-9]{1,3}")
 
 
 def json_object() -> dict[str, Any]:
@@ -27,8 +35,9 @@ def json_object() -> dict[str, Any]:
         UnsupportedMediaType: the request does not say that it is JSON.
     """
     try:
-        values = request.get_json()
-    except UnsupportedMediaType as error:
+        # Not kept: a request may wait for minutes after its pictures were taken out of it.
+        values = request.get_json(cache=False)
+    except NotJson as error:
         raise UnsupportedMediaType("The body is application/json.") from error
     except (BadRequest, RecursionError) as error:
         raise MalformedRequest("The body is not valid JSON.") from error
@@ -48,23 +57,78 @@ def check_count(documents: int) -> None:
         raise MalformedRequest(f"One request takes at most {most} documents.")
 
 
-def document_from_url(url: str, max_bytes: int) -> NewDocument:
-    """The document behind a URL that a client sent: decoded from data:, else left to a worker.
+def uploaded_file() -> FileStorage | None:
+    """The part ``file`` of a form, which may be as large as a file of requests.
 
     Raises:
-        BadDataUrl, EmptyFile, FileTooLarge: a data: URL does not hold an acceptable file.
-        BadUrl: it holds half of a character, as JSON's escapes allow.
+        UnsupportedMediaType: the body is no form.
     """
-    if url[:5].lower() == "data:":
-        return NewDocument(file_name="document", source=decode_data_url(url, max_bytes))
-    try:
-        url.encode()
-        name = unquote(urlsplit(url).path.rpartition("/")[2])
-    except UnicodeEncodeError as error:
-        raise BadUrl("The URL holds characters that are not Unicode.") from error
-    except ValueError:
-        name = ""
-    return NewDocument(file_name=clean_file_name(name), source=None, url=url)
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("The body is multipart/form-data.")
+    largest = max(settings().max_request_file_bytes, settings().max_file_bytes)
+    request.max_content_length = largest + FORM_SLACK_BYTES
+    return request.files.get("file")
+
+
+def check_kept_count(documents: int) -> None:
+    """Refuse more files and uploads than are copied out of the store for one request.
+
+    Raises:
+        MalformedRequest: there are too many.
+    """
+    if documents > MAX_KEPT:
+        raise MalformedRequest(f"One request takes at most {MAX_KEPT} files and uploads.")
+
+
+def document_from_file(tenant: str, file_id: str) -> NewDocument:
+    """As `Sources.of_file`; its bytes are let go of when the request has been answered."""
+    return closed_later(sources().of_file(tenant, file_id))
+
+
+def document_from_upload(tenant: str, upload_id: str) -> NewDocument:
+    """The document in a tenant's upload; as `document_from_file`.
+
+    Raises:
+        NotFound: there is no such upload.
+        NotUploaded: its bytes did not come yet.
+        FileTooLarge: it is larger than a document may be.
+    """
+    upload = uploads().get(tenant, upload_id)
+    source = uploads().open(tenant, upload_id)
+    return closed_later(NewDocument(file_name=upload.file_name, source=source))
+
+
+def document_from_url(url: str) -> NewDocument:
+    """As `Sources.of_url`, for this request's tenant."""
+    return closed_later(sources().of_url(tenant(), url))
+
+
+def submit_once(documents: Sequence[NewDocument], options: Options) -> list[Job]:
+    """As `Jobs.submit`, for SDKs that try again by themselves and send no idempotency key.
+
+    Those that Stainless makes (OpenAI's among them) count their tries in a header: a later one gets
+    the jobs of the one before, see `Jobs.submit_or_find`.
+    """
+    return jobs().submit_or_find(tenant(), documents, options, attempt=sdk_try())[0]
+
+
+def sdk_try() -> int | None:
+    """The number of an SDK's try, the first is 0; None where it does not count them."""
+    count = request.headers.get("X-Stainless-Retry-Count", "")
+    return int(count) if _COUNT.fullmatch(count) else None
+
+
+def closed_later(document: NewDocument) -> NewDocument:
+    """The same document, whose bytes are let go of when the request has been answered."""
+    file = document.source
+    if file is not None and not isinstance(file, bytes):
+
+        @after_this_request
+        def close(response: Response) -> Response:
+            file.close()
+            return response
+
+    return document
 
 
 def wait_for(made: Sequence[Job], seconds: float) -> list[Job]:
@@ -80,3 +144,16 @@ def wait_for(made: Sequence[Job], seconds: float) -> list[Job]:
         if not seen[-1].status.terminal:
             break
     return seen
+
+
+def file_object(file: File) -> dict[str, Any]:
+    """What OpenAI's and Mistral's file objects have in common; times in seconds since 1970."""
+    return {
+        "id": file.file_id,
+        "object": "file",
+        "bytes": file.size,
+        "created_at": file.created_at // 1000,
+        "expires_at": file.expires_at // 1000 if file.expires_at else None,
+        "filename": file.file_name,
+        "purpose": file.purpose,
+    }

@@ -1,11 +1,16 @@
-"""fal's run and queue protocols for the app ``fal/ocr``.
+"""fal's run protocol, and what its other parts share: submitting, request IDs, errors.
 
-Shapes: fal.ai/docs (model-apis/inference/queue, model-apis/errors). `sync_mode` is ours: true
-waits for the text, false answers with the queue protocol's object at once.
+Shapes: `casola_ocr.wire`. `sync_mode` of ``fal/ocr`` is ours: true waits for the text, false
+answers with the queue protocol's object at once. The other endpoints always wait, as at fal.
 """
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
@@ -13,88 +18,154 @@ from flask.typing import ResponseReturnValue
 
 from api.auth import authenticate, tenant
 from api.context import jobs, settings
-from api.dialects.common import document_from_url, json_object
+from api.dialects.common import check_count, document_from_url, json_object, wait_for
+from api.params import idempotency_key
 from api.problems import add_headers
-from casola_ocr.errors import CasolaError, MalformedRequest, NotFound, error_by_code
-from casola_ocr.jobs import Options
-from casola_ocr.model import Job, JobStatus, Lane, is_request_id, new_request_id
+from api.serving import PING, data_event, event_stream
+from casola_ocr.chunks import begun
+from casola_ocr.errors import CasolaError, MalformedRequest, WaitTimeout
+from casola_ocr.ids import new_request_id
+from casola_ocr.jobs import Jobs, NewDocument
+from casola_ocr.model import Job, Lane, Webhook
+from casola_ocr.wire.fal_answers import failed_output, output, refusal
+from casola_ocr.wire.fal_requests import ENDPOINTS, OCR, Asked, Endpoint, parse
 
 blueprint = Blueprint("fal", __name__)
 blueprint.before_request(authenticate)
 
-#: Our codes → fal's model error types; these blame the input and answer 422 with a list.
-INPUT_ERRORS = {
-    "bad_url": "file_download_error",
-    "fetch_refused": "file_download_error",
-    "fetch_failed": "file_download_error",
-    "fetch_timeout": "file_download_error",
-    "bad_data_url": "image_load_error",
-    "empty_file": "image_load_error",
-    "damaged_document": "image_load_error",
-    "too_many_pixels": "image_too_large",
-    "too_many_pages": "file_too_large",
-    "file_too_large": "file_too_large",
-    "unsupported_format": "unsupported_image_format",
-    "no_page_read": "image_load_error",
-}
+#: Seconds in which the work has to begin; the second is what fal's clients send.
+_START_HEADERS = ("X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout")
+#: fal's shortest.
+_MIN_START_SECONDS = 0.1
 
-#: Our codes → the field of the body that names something unknown.
-CHOICES = {
-    "unknown_model": "model",
-    "unknown_language": "language",
-    "language_not_installed": "language",
-}
+#: What a client may ask to be kept lives at least and at most so long.
+MIN_KEPT_SECONDS, MAX_KEPT_SECONDS = 60, 365 * 86_400
+
+#: Status, body and headers, as `refusal` makes them.
+Refused = tuple[int, dict[str, Any], dict[str, str]]
 
 
-@blueprint.post("/fal/ocr")
-def run() -> ResponseReturnValue:
-    body = _body()
-    job = _submit(body)
-    if not body.get("sync_mode", False):
-        return _queued(job)
-    job = jobs().wait(tenant(), job.request_id, settings().sync_timeout_seconds)
-    if not job.status.terminal:
-        return {"request_id": job.request_id, "status": job.status.value}, 202
-    return _output(job)
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A request that was accepted; several documents are a batch, and its ID is the request's."""
+
+    asked: Asked
+    jobs: Sequence[Job]
+
+    @property
+    def request_id(self) -> str:
+        return self.jobs[0].batch_id or self.jobs[0].request_id
 
 
-@blueprint.post("/queue/fal/ocr")
-def submit() -> ResponseReturnValue:
-    return _queued(_submit(_body()))
+def run(endpoint: Endpoint) -> ResponseReturnValue:
+    asked = parse(endpoint, json_object())
+    waits = asked.sync_mode or endpoint is not OCR
+    if endpoint is not OCR:
+        # Such a client can only wait: better to refuse than to accept what nobody asks about.
+        jobs().check_seats(tenant())
+    made = submit(asked)
+    if not waits:
+        return queued(made)
+    ended = wait_for(made.jobs, settings().sync_timeout_seconds)
+    if ended[-1].status.terminal:
+        return answer(ended)
+    if endpoint is OCR:
+        return {"request_id": made.request_id, "status": ended[-1].status.value}, 202
+    raise WaitTimeout(f"The request took too long; it goes on as {made.request_id} in the queue.")
 
 
-@blueprint.get("/queue/fal/ocr/requests/<request_id>/status")
-def status(request_id: str) -> ResponseReturnValue:
-    job = _get(request_id)
-    told: dict[str, Any] = {"request_id": request_id, **_urls(request_id)}
-    if job.status is JobStatus.QUEUED:
-        return {"status": "IN_QUEUE", "queue_position": 0, **told}, 202
-    told["logs"] = []
-    if not job.status.terminal:
-        return {"status": "IN_PROGRESS", **told}, 202
-    seconds = ((job.finished_at or 0) - (job.started_at or job.created_at)) / 1000
-    told["metrics"] = {"inference_time": seconds}
-    if job.status is not JobStatus.COMPLETED:
-        told["error"] = job.error.detail if job.error else "The request was cancelled."
-        told["error_type"] = _kind(job.error.code) if job.error else "client_cancelled"
-    return {"status": "COMPLETED", **told}
+for _endpoint in ENDPOINTS.values():
+    blueprint.add_url_rule(
+        f"/{_endpoint.name}",
+        _endpoint.name.replace(".", "-"),
+        run,
+        methods=["POST"],
+        defaults={"endpoint": _endpoint},
+    )
 
 
-@blueprint.get("/queue/fal/ocr/requests/<request_id>")
-@blueprint.get("/queue/fal/ocr/requests/<request_id>/response")
-def result(request_id: str) -> ResponseReturnValue:
-    job = _get(request_id)
-    if not job.status.terminal:
-        raise MalformedRequest("The request is still in progress.")
-    return _output(job)
+@blueprint.post("/fal/ocr/stream")
+def stream() -> ResponseReturnValue:
+    """Each page as it is read, then the output; what fails at once has its own status."""
+    asked = parse(OCR, json_object())
+    jobs().check_seats(tenant())
+    (job,) = submit(asked).jobs
+    parts = _outputs(jobs(), job, settings().sync_timeout_seconds)
+    return event_stream(begun(parts))
 
 
-@blueprint.put("/queue/fal/ocr/requests/<request_id>/cancel")
-def cancel(request_id: str) -> ResponseReturnValue:
-    if _get(request_id).status.terminal:
-        return {"status": "ALREADY_COMPLETED"}, 400
-    jobs().cancel(tenant(), request_id)
-    return {"status": "CANCELLATION_REQUESTED"}, 202
+def _outputs(verbs: Jobs, job: Job, seconds: float) -> Generator[bytes]:
+    told = {"request_id": job.request_id}
+    started = False
+    try:
+        for page in verbs.read_along(job.tenant, job.request_id, seconds=seconds):
+            started = True
+            if page is None:
+                yield PING
+                continue
+            piece = {"page": page["page"], "text": page["text"]}
+            yield data_event({**told, "status": "processing", **piece})
+        yield data_event(output(verbs, [verbs.get(job.tenant, job.request_id)]))
+    except CasolaError as error:
+        if not started:
+            raise
+        yield data_event({**told, "status": "failed", **refusal(error)[1]})
+    except GeneratorExit:
+        # Nobody listens any more.
+        verbs.cancel(job.tenant, job.request_id)
+        raise
+
+
+def submit(asked: Asked, webhook_url: str = "") -> Submitted:
+    """Accept what is asked for, with what its headers wish."""
+    check_count(len(asked.urls))
+    several = len(asked.urls) > 1
+    if webhook_url and several:
+        raise MalformedRequest(
+            "A webhook tells of one document: send one image in each request.",
+            field="webhook_url",
+            kind="feature_not_supported",
+        )
+    low = request.headers.get("X-Fal-Queue-Priority", "").lower() == "low"
+    options = replace(
+        asked.options,
+        lane=Lane.BULK if low else Lane.INTERACTIVE,
+        webhook=Webhook(webhook_url, "fal") if webhook_url else None,
+        # Documents of a batch begin one after the other: a limit would be for the first alone.
+        start_within=None if several else _start_seconds(),
+        idempotency_key=idempotency_key(),
+        expires_in=kept_seconds("X-Fal-Object-Lifecycle-Preference"),
+    )
+    made = jobs().submit(tenant(), [_document(asked, at) for at in range(len(asked.urls))], options)
+    g.fal_where = asked.location(0)
+    submitted = Submitted(asked=asked, jobs=made)
+    g.fal_request_id = submitted.request_id
+    return submitted
+
+
+def queued(made: Submitted) -> ResponseReturnValue:
+    """The queue protocol's object of a request that was accepted just now."""
+    place = 0
+    with suppress(CasolaError):
+        # Accepted it is, whatever fails now.
+        place = jobs().placed(made.jobs[0]).queue_position or 0
+    told = {"status": "IN_QUEUE", "request_id": made.request_id, "queue_position": place}
+    return {**told, **urls(made.asked.endpoint.app, made.request_id)}
+
+
+def answer(ended: Sequence[Job]) -> ResponseReturnValue:
+    """The output of a request that has ended, or why there is none."""
+    refused = failed_output(ended)
+    return _refused(refused) if refused else output(jobs(), ended)
+
+
+def urls(app: str, request_id: str) -> dict[str, str]:
+    base = f"{request.host_url}queue/{app}/requests/{request_id}"
+    return {
+        "response_url": base,
+        "status_url": f"{base}/status",
+        "cancel_url": f"{base}/cancel",
+    }
 
 
 @blueprint.after_request
@@ -105,94 +176,46 @@ def name_request(response: Response) -> Response:
 
 
 def failed(error: CasolaError) -> Response:
-    """The error as fal answers it: a list when it blames the input, else a sentence."""
-    kind = _kind(error.code)
-    if isinstance(error, MalformedRequest) and error.field:
-        response = _invalid(error.detail, error.field, error.kind)
-    elif error.code in CHOICES:
-        response = _invalid(error.detail, CHOICES[error.code], "one_of")
-    elif error.code in INPUT_ERRORS:
-        response = _invalid(error.detail, "image_url", kind)
-    else:
-        response = jsonify(detail=error.detail, message=error.detail, error_type=kind)
-        response.status_code = error.status
-        response.headers["X-Fal-Error-Type"] = kind
-    if error.retryable:
-        response.headers["X-Fal-Needs-Retry"] = "1"
+    """The error as fal answers it."""
+    response = _refused(refusal(error, g.get("fal_where", ("image_url",))))
     add_headers(response, error)
     return name_request(response)
 
 
-def _body() -> dict[str, Any]:
-    values = json_object()
-    if "image_url" not in values:
-        raise MalformedRequest("Field required", field="image_url", kind="missing")
-    for field in ("image_url", "model", "language"):
-        if not isinstance(values.get(field, ""), str):
-            raise MalformedRequest(
-                "Input should be a valid string", field=field, kind="string_type"
-            )
-    if not isinstance(values.get("sync_mode", False), bool):
-        raise MalformedRequest(
-            "Input should be a valid boolean", field="sync_mode", kind="bool_type"
-        )
-    return values
-
-
-def _submit(body: dict[str, Any]) -> Job:
-    document = document_from_url(body["image_url"], settings().max_file_bytes)
-    options = Options(
-        model=body.get("model", "auto"),
-        language=body.get("language", "auto"),
-        lane=Lane.INTERACTIVE,
-    )
-    (job,) = jobs().submit(tenant(), [document], options)
-    g.fal_request_id = job.request_id
-    return job
-
-
-def _get(request_id: str) -> Job:
-    if is_request_id(request_id):
-        g.fal_request_id = request_id
-    return jobs().get(tenant(), request_id)
-
-
-def _urls(request_id: str) -> dict[str, str]:
-    base = f"{request.host_url}queue/fal/ocr/requests/{request_id}"
-    return {
-        "response_url": base,
-        "status_url": f"{base}/status",
-        "cancel_url": f"{base}/cancel",
-    }
-
-
-def _queued(job: Job) -> ResponseReturnValue:
-    told = {"status": "IN_QUEUE", "request_id": job.request_id, "queue_position": 0}
-    return {**told, **_urls(job.request_id)}
-
-
-def _output(job: Job) -> ResponseReturnValue:
-    if job.status is JobStatus.COMPLETED:
-        text = jobs().text(tenant(), job.request_id)
-        return {"request_id": job.request_id, "status": "completed", "text": text}
-    if job.error is None:
-        raise NotFound("The request was cancelled.")
-    raise error_by_code(job.error.code, job.error.detail)
-
-
-def _kind(code: str) -> str:
-    fal = {
-        "too_busy": "concurrent_requests_limit",
-        "unavailable": "runner_scheduling_failure",
-        "engine_unavailable": "runner_scheduling_failure",
-        "internal_error": "internal_error",
-    }
-    return INPUT_ERRORS.get(code) or fal.get(code, code)
-
-
-def _invalid(message: str, field: str, kind: str) -> Response:
-    response = jsonify(
-        detail=[{"loc": ["body", field], "msg": message, "type": kind}], message=message
-    )
-    response.status_code = 422
+def _refused(refused: Refused) -> Response:
+    status, body, headers = refused
+    response = jsonify(body)
+    response.status_code = status
+    response.headers.update(headers)
     return response
+
+
+def _document(asked: Asked, index: int) -> NewDocument:
+    g.fal_where = asked.location(index)
+    return document_from_url(asked.urls[index])
+
+
+def kept_seconds(header: str) -> int | None:
+    """How long the client wants something kept: JSON in a header, None where it does not say.
+
+    Raises:
+        MalformedRequest: the header is not what fal's clients send.
+    """
+    try:
+        asked = json.loads(request.headers.get(header, "{}")).get("expiration_duration_seconds")
+        return None if asked is None else min(max(int(asked), MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise MalformedRequest(f"{header} is not what fal's clients send.") from error
+
+
+def _start_seconds() -> float | None:
+    for name in _START_HEADERS:
+        if text := request.headers.get(name):
+            try:
+                seconds = float(text)
+            except ValueError:
+                seconds = math.nan
+            if not _MIN_START_SECONDS <= seconds < math.inf:
+                raise MalformedRequest(f"'{name}' is a number of seconds above 0.1.")
+            return seconds
+    return None

@@ -16,7 +16,7 @@ from operator import attrgetter
 
 from PIL import Image, ImageDraw
 
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 
 #: A gap of so many heights of a line parts two pieces of text that only stand on one row.
 GAP_HEIGHTS = 1.5

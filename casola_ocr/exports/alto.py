@@ -8,9 +8,11 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from casola_ocr import __version__
 from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
-from casola_ocr.model import Job, Line, PageResult, timestamp
+from casola_ocr.model import Job
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import TABLE, Box, Group, group
+from casola_ocr.times import timestamp
 
 _PROLOGUE = """\
 <?xml version="1.0" encoding="UTF-8"?>

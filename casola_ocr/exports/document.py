@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-import ijson
-from pydantic import TypeAdapter
+from casola_ocr.model import Job
+from casola_ocr.pages import Line, PageResult, Word, read_pages
 
-from casola_ocr.model import Job, Line, PageResult, Word
-
-PAGE_RESULT = TypeAdapter(PageResult)
 #: What XML 1.0 cannot hold in any form.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -35,15 +31,6 @@ class Document:
     def pages(self) -> Iterator[PageResult]:
         """The page results in order, each read when it is asked for."""
         return read_pages(self.body)
-
-
-def read_pages(body: Iterator[bytes]) -> Iterator[PageResult]:
-    """The page results of a result's JSON, one after the other."""
-    for found in ijson.items(ijson.from_iter(body), "page_results.item", use_float=True):
-        # A result of an earlier version misses fields that were added since, with defaults.
-        yield PAGE_RESULT.validate_python(found)
-        # Making a page of a file takes a while, and other greenlets may wait for this thread.
-        time.sleep(0)
 
 
 def lines_of(page: PageResult) -> tuple[Line, ...]:

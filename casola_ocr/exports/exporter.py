@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
+from casola_ocr.chunks import begun
 from casola_ocr.errors import (
     CasolaError,
     Conflict,
@@ -64,8 +64,16 @@ class Exporter:
         return Export(
             file_name=exported_name(job.file_name, made.suffix),
             media_type=made.media_type,
-            chunks=_begun(made.write(self._document(job, body))),
+            chunks=begun(made.write(self._document(job, body))),
         )
+
+    def document(self, tenant: str, request_id: str) -> Document:
+        """A job's pages, one after the other, with their pictures: what every format is made of.
+
+        Raises:
+            NotFound, Gone: there is no such job, or it was deleted.
+        """
+        return self._document(*self._jobs.result(tenant, request_id))
 
     def batch(self, tenant: str, batch_id: str, name: str, of: str) -> Export:
         """An ended batch as a zip with a document in the format `of` for each job.
@@ -88,7 +96,7 @@ class Exporter:
         return Export(
             file_name=f"{batch_id}.zip",
             media_type="application/zip",
-            chunks=_begun(self._zipped(tenant, batch, FORMATS[of])),
+            chunks=begun(self._zipped(tenant, batch, FORMATS[of])),
         )
 
     def _zipped(self, tenant: str, batch: Batch, made: Format) -> Iterator[bytes]:
@@ -128,9 +136,3 @@ def _missing(job: Job, entry: str | None, code: str, detail: str) -> dict[str, A
         "pages": {"total": job.pages.total, "failed": job.pages.failed},
         "error": {"code": code, "detail": detail},
     }
-
-
-def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks, the first one made already: what goes wrong is told before the answer."""
-    first = next(chunks, b"")
-    return chain([first], chunks)

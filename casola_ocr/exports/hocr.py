@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from casola_ocr import __version__
 from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
-from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.pages import Line, PageResult, Word
 from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import Box, group
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from casola_ocr.exports.document import Document
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.text.markdown import markdown_of, plain
 
 #: A thematic break; no page of ours holds one, since its dashes would be escaped.
@@ -20,10 +20,15 @@ def write(document: Document) -> Iterator[bytes]:
 def _page(page: PageResult) -> str:
     if page.error:
         return f"<!-- page {page.page} could not be read: {page.error.code} -->\n"
+    return f"{page_markdown(page)}\n"
+
+
+def page_markdown(page: PageResult) -> str:
+    """A page that was read: what the engine wrote, or its lines as Markdown."""
     if page.markdown is not None:
         text = page.markdown
     elif page.lines:
         text = markdown_of(page.lines, page.blocks)
     else:
         text = plain(page.text)
-    return f"{text.strip()}\n"
+    return text.strip()

@@ -25,7 +25,7 @@ from casola_ocr.exports.pdf_text import (
     number,
     text_operators,
 )
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from itertools import groupby
 
 from casola_ocr.exports.document import spaced
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import Box
 

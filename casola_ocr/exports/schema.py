@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, with_config
 
-from casola_ocr.exports.document import PAGE_RESULT, Document
-from casola_ocr.model import MODES, TEXT_LAYERS, JobError, JobStatus, Lane, PageCounts
+from casola_ocr import shapes
+from casola_ocr.exports.document import Document
+from casola_ocr.pages import Block, Line, PageResult, Word
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_REFERENCES = "#/$defs/{model}"
-_NUMBER, _TEXT = {"type": ["number", "null"]}, {"type": "string"}
-_TIME = {"type": ["string", "null"], "format": "date-time"}
+#: What every result has: the others were added later, and stored results stay as they are.
+_ALWAYS = ["request_id", "status", "file_name", "pages", "error", "page_results", "text"]
+_PAGE = PageResult(
+    page=1,
+    width=1654,
+    height=2339,
+    text="Invoice 4711",
+    words=2,
+    confidence=0.98,
+    confidence_low=0.97,
+    engine="pp-ocrv6",
+    engine_version="rapidocr 3.10",
+    attempts=1,
+    seconds=0.84,
+    language="en",
+    markdown="Invoice 4711",
+    blocks=(Block(label="text", box=(180, 210, 640, 260), span=(0, 12)),),
+    lines=(
+        Line(
+            text="Invoice 4711",
+            confidence=0.98,
+            box=(180, 210, 640, 260),
+            words=(
+                Word(text="Invoice", confidence=0.99, start=0, box=(180, 210, 420, 260)),
+                Word(text="4711", confidence=0.97, start=8, box=(450, 210, 640, 260)),
+            ),
+        ),
+    ),
+)
+#: A page result as JSON has it.
+EXAMPLE_PAGE = json.loads(_PAGE.to_json())
+
+
+def _look(schema: dict[str, Any]) -> None:
+    schema["required"] = list(_ALWAYS)
+    whole = {**shapes.EXAMPLE_JOB, "page_results": [EXAMPLE_PAGE], "text": _PAGE.text}
+    schema["examples"] = [whole]
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True, json_schema_extra=_look))
+class Result(shapes.Job):
+    """A job with what was read on its pages."""
+
+    page_results: list[PageResult]
+    text: str
+    """The pages' texts, joined by form feeds."""
 
 
 def write(document: Document) -> Iterator[bytes]:
@@ -21,54 +66,6 @@ def write(document: Document) -> Iterator[bytes]:
 
 
 def result_schema() -> dict[str, Any]:
-    """The JSON Schema of a result, drawn from the records that results are made of.
-
-    Fields that were added to pages later are optional, since stored results stay as they are.
-    """
-    parts, definitions = TypeAdapter.json_schemas(
-        [
-            ("page", "validation", PAGE_RESULT),
-            ("counts", "validation", TypeAdapter(PageCounts)),
-            ("error", "validation", TypeAdapter(JobError | None)),
-        ],
-        ref_template=_REFERENCES,
-    )
-    page, counts, error = (parts[name, "validation"] for name in ("page", "counts", "error"))
-    properties = {
-        "request_id": _TEXT,
-        "status": {"enum": [status.value for status in JobStatus]},
-        "model": _TEXT,
-        "engine": _TEXT,
-        "language": _TEXT,
-        "file_name": _TEXT,
-        "media_type": {"type": ["string", "null"]},
-        "batch_id": {"type": ["string", "null"]},
-        "batch_position": {"type": ["integer", "null"]},
-        "lane": {"enum": [lane.value for lane in Lane]},
-        "pages": counts,
-        "words": {"type": ["integer", "null"]},
-        "confidence": _NUMBER,
-        "created_at": _TIME,
-        "started_at": _TIME,
-        "finished_at": _TIME,
-        "expires_at": _TIME,
-        "run": {"type": "integer", "minimum": 1},
-        "size": {"type": "integer", "minimum": 0},
-        "pages_selected": {"type": ["string", "null"]},
-        "text_layer": {"enum": list(TEXT_LAYERS)},
-        "mode": {"enum": list(MODES)},
-        "prompt": {"type": ["string", "null"]},
-        "fallback": {"type": "boolean"},
-        "error": error,
-        "links": {"type": "object", "additionalProperties": _TEXT},
-        "page_results": {"type": "array", "items": page},
-        "text": {**_TEXT, "description": "The pages' texts, joined by form feeds."},
-    }
-    return {
-        "$schema": DIALECT,
-        "title": "Result of a job",
-        "type": "object",
-        "properties": properties,
-        "required": ["request_id", "status", "file_name", "pages", "error", "page_results", "text"],
-        "$defs": definitions["$defs"],
-    }
+    """The JSON Schema of a result, drawn from the records that results are made of."""
+    drawn = TypeAdapter(Result).json_schema()
+    return {"$schema": DIALECT, **drawn, "title": "Result of a job"}

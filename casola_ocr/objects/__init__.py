@@ -6,12 +6,21 @@ memory; all pass the same contract tests (tests/integration/test_object_store_co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from casola_ocr.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadForm:
+    """A multipart form to POST to `url`: these fields, and after them the file as ``file``."""
+
+    url: str
+    fields: dict[str, str]
 
 
 class ObjectStore(Protocol):
@@ -27,6 +36,13 @@ class ObjectStore(Protocol):
 
         When it returns the object survives the death of the process and of the machine, as far
         as the medium does. A file object is read from its current position in bounded memory.
+        """
+
+    def put_all(self, objects: Sequence[tuple[str, bytes | BinaryIO]]) -> None:
+        """As a `put` of each in turn, and at most as dear: no reader sees a later one alone.
+
+        When it fails some of the first may have been stored. After the death of the machine those
+        in different folders are there in their order; of neighbours in one folder any may be.
         """
 
     def get(self, key: str) -> bytes:
@@ -52,6 +68,9 @@ class ObjectStore(Protocol):
         The order is the store's own: not every S3 server sorts by bytes.
         """
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """As `list`, with the bytes of each object; one that goes meanwhile may be left out."""
+
     def folders(self, prefix: str) -> Iterator[str]:
         """The names directly under `prefix` (which ends in ``/``) that have keys below them.
 
@@ -60,6 +79,12 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove these objects; one that does not exist is no error."""
+
+    def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> UploadForm | None:
+        """A form with which anybody can put this one object, of 1 to `max_bytes` bytes.
+
+        None where the store has no address of its own. Sends nothing.
+        """
 
     def check(self) -> None:
         """Prove that an object can be written: for readiness and ``doctor``."""
@@ -79,6 +104,7 @@ def open_store(settings: Settings) -> ObjectStore:
         bucket=url.netloc,
         prefix=url.path.strip("/"),
         endpoint_url=settings.s3_endpoint_url,
+        public_endpoint_url=settings.s3_public_endpoint_url,
         access_key_id=settings.aws_access_key_id,
         secret_access_key=settings.aws_secret_access_key.get_secret_value(),
         region=settings.aws_region,

@@ -2,6 +2,7 @@
 
 A put writes a temporary file in the same file system, syncs it, renames it over the old one and
 syncs the folder: a reader sees the old bytes or the new ones, and what was put survives a crash.
+What is put together shares the syncs of its folders.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -33,6 +36,15 @@ _VANISHED = (FileNotFoundError, FileExistsError)
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
+def _here(work: Callable[[], None]) -> None:
+    work()
+
+
+#: Where the disk is waited for, from the first sync to the last. The API puts threads in this
+#: place, see `casola_ocr.gunicorn_api.store_beside`.
+beside = _here
+
+
 class DirectoryStore:
     """Keys are relative paths below `root`. Safe to share between threads and processes.
 
@@ -47,29 +59,49 @@ class DirectoryStore:
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
-        path = self._path(key)
+        self.put_all([(key, data)])
+
+    def put_all(self, objects: Sequence[tuple[str, bytes | BinaryIO]]) -> None:
+        paths = [self._path(key) for key, _ in objects]
         with _translated():
             self._sweep()
-            temporary = self._temporary / uuid4().hex
-            # New folders come first: syncing the file then commits them in the same journal
-            # write (measured: 12 ms a put when each is synced on its own, 1.6 ms without any).
-            grown: builtins.list[Path] = []
-            with suppress(*_VANISHED):
-                grown = self._make_folder(path.parent)
+            temporaries = [self._temporary / uuid4().hex for _ in paths]
             try:
-                with temporary.open("xb") as file:
-                    if isinstance(data, bytes):
-                        file.write(data)
-                    else:
-                        shutil.copyfileobj(data, file, CHUNK_BYTES)
-                    file.flush()
-                    os.fsync(file.fileno())
-                grown += self._move(temporary, path)
+                with ExitStack() as opened:
+                    files = []
+                    for temporary, (_, data) in zip(temporaries, objects, strict=True):
+                        file = opened.enter_context(temporary.open("xb"))
+                        if isinstance(data, bytes):
+                            file.write(data)
+                        else:
+                            shutil.copyfileobj(data, file, CHUNK_BYTES)
+                        file.flush()
+                        files.append(file)
+                    moves = list(zip(temporaries, paths, strict=True))
+                    beside(partial(self._keep, files, moves))
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                for temporary in temporaries:
+                    temporary.unlink(missing_ok=True)
                 raise
-            for folder in (path.parent, *grown):
-                _sync_folder(folder)
+
+    def _keep(self, files: Sequence[BinaryIO], moves: Sequence[tuple[Path, Path]]) -> None:
+        """Make the written files durable and move them to their places."""
+        grown: dict[Path, builtins.list[Path]] = {}
+        # New folders come first: syncing the file then commits them in the same journal write
+        # (measured: 12 ms a put when each is synced on its own, 1.6 ms without any).
+        for folder in dict.fromkeys(path.parent for _, path in moves):
+            grown[folder] = []
+            with suppress(*_VANISHED):
+                grown[folder] = self._make_folder(folder)
+        for file in files:
+            os.fsync(file.fileno())
+        # A folder is durable before anything comes into the next one.
+        for folder, together in groupby(moves, key=lambda move: move[1].parent):
+            changed = [folder, *grown[folder]]
+            for temporary, path in together:
+                changed += self._move(temporary, path)
+            for each in dict.fromkeys(changed):
+                _sync_folder(each)
 
     def get(self, key: str) -> bytes:
         with _translated(reading=True):
@@ -89,6 +121,11 @@ class DirectoryStore:
             raise ValueError("a prefix ends in '/'")
         yield from self._walk(self._path(prefix.rstrip("/")), prefix)
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        for key in self.list(prefix):
+            with suppress(ObjectNotFound), _translated(reading=True):
+                yield key, self._path(key).stat().st_size
+
     def folders(self, prefix: str) -> Iterator[str]:
         if not prefix.endswith("/"):
             raise ValueError("a prefix ends in '/'")
@@ -105,6 +142,9 @@ class DirectoryStore:
                 except (IsADirectoryError, NotADirectoryError):
                     continue
                 self._prune(path.parent)
+
+    def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> None:
+        return None
 
     def check(self) -> None:
         # Not synced: readiness asks often and needs to know only whether a write would succeed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from casola_ocr.errors import ObjectNotFound, StoreUnavailable
+from casola_ocr.objects import UploadForm
 
 CHUNK_BYTES = 1024 * 1024
 #: S3's own limit for one DeleteObjects request.
@@ -44,6 +45,7 @@ class S3Store:
         bucket: str,
         prefix: str = "",
         endpoint_url: str = "",
+        public_endpoint_url: str = "",
         access_key_id: str = "",
         secret_access_key: str = "",
         region: str = "",
@@ -56,6 +58,9 @@ class S3Store:
             "aws_secret_access_key": secret_access_key or None,
             "region_name": region or ("us-east-1" if endpoint_url else None),
         }
+        self._endpoint = endpoint_url.rstrip("/")
+        #: The signature covers no address: clients may use another one than this process.
+        self._public = public_endpoint_url.rstrip("/")
         self._path_style = bool(endpoint_url)
         self._lock = threading.Lock()
         self._made: Any = None
@@ -72,6 +77,10 @@ class S3Store:
                 # Greenlets and prefork children must not grow threads of their own.
                 Config=TransferConfig(use_threads=False),
             )
+
+    def put_all(self, objects: Sequence[tuple[str, bytes | BinaryIO]]) -> None:
+        for key, data in objects:
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         with _translated():
@@ -94,13 +103,16 @@ class S3Store:
         return _chunks(answer["Body"])
 
     def list(self, prefix: str) -> Iterator[str]:
+        return (key for key, _ in self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         with _translated():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._full(prefix)
             )
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield entry["Key"].removeprefix(self._prefix)
+                    yield entry["Key"].removeprefix(self._prefix), int(entry["Size"])
 
     def folders(self, prefix: str) -> Iterator[str]:
         full = self._full(prefix)
@@ -122,6 +134,23 @@ class S3Store:
                 )
             if any(error.get("Code") not in _MISSING for error in answer.get("Errors", ())):
                 raise StoreUnavailable("The object store did not delete every object.")
+
+    def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> UploadForm:
+        with _translated():
+            form = self._client.generate_presigned_post(
+                self._bucket,
+                self._full(key),
+                Fields={"success_action_status": "201"},
+                Conditions=[
+                    {"success_action_status": "201"},
+                    ["content-length-range", 1, max_bytes],
+                ],
+                ExpiresIn=seconds,
+            )
+        url: str = form["url"]
+        if self._public and self._endpoint:
+            url = self._public + url.removeprefix(self._endpoint)
+        return UploadForm(url=url, fields=form["fields"])
 
     def check(self) -> None:
         key = f".check/{uuid4().hex}"

@@ -6,23 +6,19 @@ each kind by the hash of their names, are for fitting; the figures that are told
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from rich.table import Table
 
+from casola_ocr.client import AsyncClient, ClientError, NotReached, Options
 from casola_ocr.corpus import Entry, halves, read_manifest
 from casola_ocr.engines import AUTO, ENGINES, languages_of
-from casola_ocr.errors import CasolaError
-from casola_ocr.exports.document import read_pages
-from casola_ocr.model import PageResult
-from casola_ocr.reading.client import CHUNK_BYTES, Server
 from casola_ocr.reading.running import FAILED, connect, each, errors, progress, run, tell
+from casola_ocr.reading.submitted import ended_job
 from casola_ocr.settings import load_settings
 from casola_ocr.text.calibration import read_tables, write_tables
 from casola_ocr.text.fitting import TooFewWords, can_be_judged, fitted, raw_verdicts
@@ -78,7 +74,7 @@ def calibrate(
     entries = _suitable(corpus, engine, limit)
     fitting, others = halves(entries)
     client = connect(server, token)
-    found, failed = run(_judge(client, entries, engine, force=force, in_flight=in_flight), client)
+    found, failed = run(_judge(client, entries, engine, force=force, in_flight=in_flight))
     try:
         made = fitted(_pooled(found, fitting), _pooled(found, others))
     except TooFewWords as error:
@@ -108,17 +104,16 @@ def _suitable(corpus: Path, engine: str, limit: int) -> list[Entry]:
 
 
 async def _judge(
-    client: httpx.AsyncClient, entries: Iterable[Entry], engine: str, *, force: bool, in_flight: int
+    client: AsyncClient, entries: Iterable[Entry], engine: str, *, force: bool, in_flight: int
 ) -> tuple[dict[str, Sequence[Verdict]], bool]:
     """The verdicts by the documents' names, and whether something could not be read."""
     entries = list(entries)
     found: dict[str, Sequence[Verdict]] = {}
     failed = False
     async with client:
-        server = Server(client)
 
         async def one(entry: Entry) -> Judged:
-            return await _read(server, entry, engine, force=force)
+            return await _read(client, entry, engine, force=force)
 
         with progress() as shown:
             bar = shown.add_task("", total=len(entries))
@@ -131,18 +126,15 @@ async def _judge(
     return found, failed
 
 
-async def _read(server: Server, entry: Entry, engine: str, *, force: bool) -> Judged:
-    options = {"model": engine, "lane": "bulk", "expires_in": str(KEPT_SECONDS)}
+async def _read(client: AsyncClient, entry: Entry, engine: str, *, force: bool) -> Judged:
+    options = Options(model=engine, lane="bulk", expires_in=KEPT_SECONDS)
     try:
-        job = await server.read(entry.path, options, again=force)
-        if job["status"] != "completed":
-            detail = (job["error"] or {}).get("detail") or f"the job is {job['status']}"
-            return Judged(entry=entry, problems=(detail,))
-        with tempfile.TemporaryFile() as body:
-            await server.download(job, "json", body)
-            body.seek(0)
-            pages: list[PageResult] = list(read_pages(iter(lambda: body.read(CHUNK_BYTES), b"")))
-    except CasolaError as error:
+        job = await ended_job(client, entry.path, options, anew=force)
+        job.check_read()
+        pages = [page async for page in client.pages(job)]
+    except NotReached:
+        raise
+    except ClientError as error:
         return Judged(entry=entry, problems=(error.detail,))
     except OSError as error:
         return Judged(entry=entry, problems=(error.strerror or str(error),))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
-from casola_ocr.errors import CasolaError
+from casola_ocr.client import AsyncClient, ClientError, NotReached, Options
 from casola_ocr.exports import FORMATS
-from casola_ocr.reading.client import Server
 from casola_ocr.reading.running import FAILED, connect, each, errors, progress, run, tell
 from casola_ocr.reading.sources import Source, collect, plan
+from casola_ocr.reading.submitted import ended_job
 
 _FORMAT_HELP = f"what to write: {', '.join(FORMATS)}; several with commas or by repeating it"
 
@@ -69,23 +67,24 @@ def read(
     for problem in problems:
         tell(f"error: {problem}")
     sources = plan(found, formats, out)
-    options = {
-        "model": model,
-        "language": language,
-        "pages": pages,
-        "text_layer": text_layer,
-        "password": password,
-        "lane": "interactive" if len(sources) == 1 else "bulk",
-    }
+    options = Options(
+        model=model, language=language, lane="interactive" if len(sources) == 1 else "bulk"
+    )
+    if pages:
+        options["pages"] = pages
+    if text_layer:
+        options["text_layer"] = text_layer
+    if password:
+        options["password"] = password
     reading = Reading(
         sources=sources,
-        options={name: value for name, value in options.items() if value},
+        options=options,
         force=force,
         in_flight=in_flight,
         printed="" if formats else "json" if as_json else "txt",
     )
     client = connect(server, token)
-    failed = run(reading.run(client), client)
+    failed = run(reading.run(client))
     raise typer.Exit(FAILED if failed or problems else 0)
 
 
@@ -102,22 +101,21 @@ class Reading:
     """One run of the command. `printed` is the format that goes to standard output, if any."""
 
     sources: list[Source]
-    options: dict[str, str]
+    options: Options
     force: bool
     in_flight: int
     printed: str
 
-    async def run(self, client: httpx.AsyncClient) -> bool:
+    async def run(self, client: AsyncClient) -> bool:
         """Read all sources; whether any page of them could not be read."""
         wanted = [source for source in self.sources if self.force or not source.is_done()]
         skipped, failed = len(self.sources) - len(wanted), 0
         async with client:
-            server = Server(client)
             with progress(quiet=bool(self.printed)) as show:
                 bar = show.add_task("", total=len(wanted))
                 async for outcome in each(
                     wanted,
-                    lambda source: self._one(server, source),
+                    lambda source: self._one(client, source),
                     limit=self.in_flight,
                     ordered=bool(self.printed),
                 ):
@@ -128,32 +126,30 @@ class Reading:
             tell(f"{len(wanted) - failed} read, {skipped} there already, {failed} with errors")
         return bool(failed)
 
-    async def _one(self, server: Server, source: Source) -> Outcome:
+    async def _one(self, client: AsyncClient, source: Source) -> Outcome:
         try:
-            job = await server.read(source.path, self.options, again=self.force)
-            if job["status"] != "completed":
-                detail = (job["error"] or {}).get("detail") or f"the job is {job['status']}"
-                return Outcome(source=source, problems=(detail,))
+            job = await ended_job(client, source.path, self.options, anew=self.force)
+            job.check_read()
             for format, target in source.outputs:
-                await server.save(job, format, target)
-            text = await self._text(server, job)
-            failed = await server.failed_pages(job)
-            if failed:
+                await client.save(job, format, target)
+            text = await client.export(job, self.printed) if self.printed else b""
+            problems: tuple[str, ...] = ()
+            if job.pages.failed:
                 source.leave_undone()
-            problems = tuple(f"page {page}: {detail}" for page, detail in failed)
+                problems = tuple(
+                    [
+                        f"page {page.page}: {page.error.detail}"
+                        async for page in client.pages(job)
+                        if page.error
+                    ]
+                )
             return Outcome(source=source, problems=problems, text=text)
-        except CasolaError as error:
+        except NotReached:
+            raise
+        except ClientError as error:
             return Outcome(source=source, problems=(error.detail,))
         except OSError as error:
             return Outcome(source=source, problems=(error.strerror or str(error),))
-
-    async def _text(self, server: Server, job: dict[str, object]) -> bytes:
-        if not self.printed:
-            return b""
-        with tempfile.TemporaryFile() as body:
-            await server.download(job, self.printed, body)
-            body.seek(0)
-            return body.read()
 
     def _report(self, outcome: Outcome, *, several: bool) -> None:
         path = outcome.source.path

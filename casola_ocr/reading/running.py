@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from casola_ocr.reading.client import WAIT_SECONDS
+from casola_ocr.client import AsyncClient, NotReached
 from casola_ocr.settings import load_settings
 
 errors = Console(stderr=True, highlight=False)
@@ -22,34 +22,37 @@ _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
 
-def connect(server: str | None, token: str) -> httpx.AsyncClient:
-    """A client of the server at this address; without one, of this machine's own."""
-    from casola_ocr.embedded import own_url
+def connect(server: str | None, token: str) -> AsyncClient:
+    """A client of the server at this address; without one, of this machine's own.
 
-    return httpx.AsyncClient(
-        base_url=(server or own_url(load_settings())).rstrip("/"),
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        timeout=WAIT_SECONDS + 30,
+    Raises:
+        typer.BadParameter: it is no address.
+    """
+    from casola_ocr.embedded import own_url
+    from casola_ocr.tls import own_trust
+
+    settings = load_settings()
+    http = httpx.AsyncClient(
         # A proxy of the environment cannot reach this machine's own server.
         trust_env=server is not None,
+        verify=True if server else own_trust(settings),
     )
+    try:
+        return AsyncClient(server or own_url(settings), token, http=http)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
-def run(work: Coroutine[Any, Any, _Made], client: httpx.AsyncClient) -> _Made:
+def run(work: Coroutine[Any, Any, _Made]) -> _Made:
     """Run a command's work to its end.
 
     Raises:
         typer.Exit: no server answers, or the user stopped it; it was told why.
     """
-    base = str(client.base_url).rstrip("/")
     try:
         return asyncio.run(work)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        tell(f"error: no server answers at {base}. Start one with 'casola-ocr serve', or name one "
-             "with --server.")  # fmt: skip
-        raise typer.Exit(NO_SERVER) from None
-    except httpx.TransportError as error:
-        tell(f"error: the server at {base} does not answer any more: {error or type(error)}")
+    except NotReached as error:
+        tell(f"error: {error.detail} Start one with 'casola-ocr serve', or name one with --server.")
         raise typer.Exit(NO_SERVER) from None
     except KeyboardInterrupt:
         tell("stopped. The server goes on with what it has; the same command takes it up again.")

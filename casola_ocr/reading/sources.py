@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from casola_ocr.documents import HEAD_BYTES, sniff
-from casola_ocr.errors import CasolaError
+from casola_ocr.client.sources import documents_below, is_document
 from casola_ocr.exports import FORMATS
-
-#: How our own PDFs end, which are no documents to be read.
-OWN_PDF = FORMATS["pdf"].suffix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +57,7 @@ def collect(arguments: Sequence[str], out: Path | None) -> tuple[list[Found], li
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            members = [Found(path=file, root=path) for file in _below(path, out)]
+            members = [Found(path=file, root=path) for file in documents_below(path, out)]
         elif glob.has_magic(argument) and not path.exists():
             members = list(_matching(argument, out))
         else:
@@ -102,29 +98,5 @@ def _matching(pattern: str, out: Path | None) -> Iterator[Found]:
     root = Path(*fixed)
     for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - it may be absolute
         path = Path(match)
-        files = _below(path, out) if path.is_dir() else filter(_is_readable, [path])
+        files = documents_below(path, out) if path.is_dir() else filter(is_document, [path])
         yield from (Found(path=file, root=root) for file in files)
-
-
-def _below(folder: Path, out: Path | None) -> Iterator[Path]:
-    skipped = out.absolute() if out else None
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and Path(place, name).absolute() != skipped
-        )
-        for name in sorted(names):
-            if not name.startswith(".") and _is_readable(Path(place, name)):
-                yield Path(place, name)
-
-
-def _is_readable(path: Path) -> bool:
-    if path.name.endswith(OWN_PDF):
-        return False
-    try:
-        with path.open("rb") as file:
-            sniff(file.read(HEAD_BYTES))
-    except (OSError, CasolaError):
-        return False
-    return True

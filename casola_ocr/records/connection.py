@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -15,38 +15,52 @@ from redis.retry import Retry
 
 from casola_ocr.errors import RecordsUnavailable
 
-#: Longest single XREAD: a dead connection is noticed within this time.
-BLOCK_MS = 5_000
+#: How long connecting may take, and subscribing to a channel.
+CONNECT_SECONDS = 2
+#: Connections of one process at most; a caller waits for one.
+MAX_CONNECTIONS = 64
+#: How long: far longer than any command takes.
+POOL_SECONDS = 20
 #: How long a script may take that looks at all records.
 PATIENCE_SECONDS = 120
 #: How long an answer about the server's memory is good: at most this much is admitted too late.
 MEMORY_SECONDS = 1.0
 
 _SCRIPTS = (
-    "admit", "submit", "take", "enter", "heartbeat", "settle", "release", "opened", "reject",
-    "close", "cancel", "erase", "erased", "forget", "sweep", "bury", "recount", "pulse", "live",
+    "admit", "submit", "take", "enter", "heartbeat", "settle", "release", "lend", "opened",
+    "reject", "close", "cancel", "erase", "erased", "forget", "sweep", "bury", "recount",
+    "pulse", "live", "standing", "overview", "room", "hook_take", "hook_put",
 )  # fmt: skip
 #: Scripts but these go on when the server is full: work that is finished, cancelled or deleted
 #: makes room. Those that only read go on in a read-only one, too.
 #: https://valkey.io/topics/eval-intro/#script-flags
-_FLAGS = {"submit": "", "admit": "#!lua flags=no-writes\n", "live": "#!lua flags=no-writes\n"}
+_READING = ("admit", "live", "standing", "overview", "room")
+_FLAGS = {"submit": "", **dict.fromkeys(_READING, "#!lua flags=no-writes\n")}
 
 
 class Connection:
-    """Two clients, because a blocking read needs its own: safe to share between threads."""
+    """The clients of one process: safe to share between threads and greenlets."""
 
     def __init__(self, url: str):
         options: dict[str, Any] = {
             "decode_responses": True,
-            "socket_connect_timeout": 2,
+            "socket_connect_timeout": CONNECT_SECONDS,
             # Every script is idempotent, so a connection that broke in the middle is retried.
             "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
         }
         # Any: redis-py's types do not know that `decode_responses` leaves only str.
-        self.client: Any = redis.Redis.from_url(url, socket_timeout=5, **options)
-        # Its socket timeout must exceed the block time.
+        pool: Any = redis.BlockingConnectionPool.from_url(
+            url,
+            socket_timeout=5,
+            # A thousand requests that are woken at once share these.
+            max_connections=MAX_CONNECTIONS,
+            timeout=POOL_SECONDS,
+            **options,
+        )
+        self.client: Any = redis.Redis(connection_pool=pool)
         options["retry"] = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0)
-        self._waiting = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5, **options)
+        # For listening: whoever does knows how long silence may last.
+        self._waiting: Any = redis.Redis.from_url(url, socket_timeout=None, **options)
         # For what looks at all records: repeating it would make it worse.
         self._patient = redis.Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, **options)
         lua = resources.files("casola_ocr.records").joinpath("lua")
@@ -87,25 +101,28 @@ class Connection:
             self._memory = (now + MEMORY_SECONDS, share)
         return share
 
-    def wait(self, request_id: str, seconds: float) -> None:
-        """Return once the job's ``finished`` event is there, or after `seconds`.
+    @contextmanager
+    def channel(self, name: str) -> Iterator[Callable[[float, bool], str | None]]:
+        """Listen to what is published; what it yields belongs to one thread.
 
-        Reads the stream from its beginning, so an event before the call is never missed.
-        Outlives a restart of Redis within the time.
+        That is a function of seconds, and of whether to ask for a sign of life before: it returns
+        a message, an empty string for anything else that came, and None for silence.
         """
-        deadline = time.monotonic() + seconds
-        last = "0"
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                block = max(1, min(BLOCK_MS, int(left * 1000)))
-                answer: Any = self._waiting.xread({f"ev:{request_id}": last}, block=block)
-            except redis.RedisError:
-                time.sleep(min(0.2, left))
-                continue
-            for event_id, fields in _entries(answer):
-                last = event_id
-                if fields.get("type") == "finished":
-                    return
+        with self._waiting.pubsub() as pubsub:
+            pubsub.subscribe(name)
+
+            def receive(seconds: float, ask: bool) -> str | None:
+                if ask:
+                    pubsub.ping()
+                message: Any = pubsub.get_message(timeout=seconds)
+                if message is None:
+                    return None
+                return str(message["data"]) if message["type"] == "message" else ""
+
+            # The first message says that the subscription holds.
+            if receive(CONNECT_SECONDS, False) is None:
+                raise redis.TimeoutError("no answer to SUBSCRIBE")
+            yield receive
 
     def close(self) -> None:
         for client in (self.client, self._waiting, self._patient):
@@ -129,13 +146,3 @@ def translated() -> Iterator[None]:
 
 #: How errors begin that redis-py has no class for; a script's own error repeats the cause's code.
 _PASSING = ("OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
-
-
-def _entries(answer: Any) -> Iterator[tuple[str, dict[str, str]]]:
-    """Entries of the one stream that was read: RESP3 answers a map, RESP2 a list of pairs."""
-    streams = answer.values() if isinstance(answer, dict) else [s[1] for s in answer or []]
-    for entries in streams:
-        nested = entries and isinstance(entries[0], list) and entries[0]
-        if nested and isinstance(entries[0][0], list | tuple):
-            entries = entries[0]
-        yield from entries

@@ -14,13 +14,14 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from casola_ocr.errors import InProgress, Overloaded, TooBusy
-from casola_ocr.model import Claim, Job, JobError, now_ms
+from casola_ocr.model import Claim, Job, JobError
 from casola_ocr.records.connection import Connection, translated
+from casola_ocr.records.events import EventStreams
 from casola_ocr.records.rows import Registration, closed_row, job_of, registration_row
+from casola_ocr.records.schedule import Schedule
 from casola_ocr.records.upkeep import Upkeep
+from casola_ocr.times import now_ms
 
-#: A worker child that was silent this long is dead: three missed heartbeats of 4 s, and some.
-LIVE_MS = 15_000
 #: How long one request may take to store what it submits under an idempotency key.
 RESERVED_MS = 20_000
 #: How long the record remembers by itself that a job was deleted; the store remembers longer.
@@ -58,11 +59,15 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class Swept:
-    """What a sweep found: (request ID, step, why) of each lost step, and (tenant, ID) expired."""
+    """What a sweep found: (request ID, step, why) of each lost step, and (tenant, ID) expired.
+
+    `late` are the IDs of jobs that were to be begun by now; some were.
+    """
 
     lost: Sequence[tuple[str, str, str]] = ()
     hints: Hints = field(default_factory=dict)
     expired: Sequence[tuple[str, str]] = ()
+    late: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +80,23 @@ class BatchRecord:
     whole: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Steps that will be taken before a queued job's first one, and when a job may end."""
+
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+
+
 class Records(Upkeep):
     """The job records."""
 
     def __init__(self, url: str):
         self._connection = Connection(url)
         super().__init__(self._connection)
-        self.wait = self._connection.wait
+        self._events = EventStreams(self._connection)
+        self.watch = self._events.watch
+        self.schedule = Schedule(self._connection)
         self.memory_share = self._connection.memory_share
 
     def check(self) -> None:
@@ -160,6 +175,17 @@ class Records(Upkeep):
                 self._client.pexpire(key, RESERVED_MS)
         return made is None or made == nonce
 
+    def recall(self, name: str) -> Sequence[str]:
+        """The request IDs under this name, none when they were forgotten."""
+        with translated():
+            found: str | None = self._client.get(f"again:{name}")
+        return found.split() if found else []
+
+    def recollect(self, name: str, request_ids: Sequence[str], *, seconds: int) -> None:
+        """Keep request IDs under a name for a while."""
+        with translated():
+            self._client.set(f"again:{name}", " ".join(request_ids), ex=seconds)
+
     def unreserve(self, request_id: str, nonce: str) -> None:
         with translated():
             if self._client.get(f"idem:{request_id}") == nonce:
@@ -187,7 +213,15 @@ class Records(Upkeep):
             return Taken(claim=None, hints=_hints(answer[1]))
         _, request_id, step, attempt, fence, ready, flat, hints = answer
         job = job_of(request_id, _record(flat)) or _deleted(request_id, _record(flat))
-        claim = Claim(job=job, step=step, attempt=int(attempt), fence=int(fence), ready=int(ready))
+        claim = Claim(
+            job=job,
+            step=step,
+            attempt=int(attempt),
+            fence=int(fence),
+            ready=int(ready),
+            pool=pool,
+            lent="lent" in _record(flat),
+        )
         return Taken(claim=claim, hints=_hints(hints))
 
     def enter(self, claim: Claim) -> bool:
@@ -200,16 +234,25 @@ class Records(Upkeep):
         return [answer == "ok" for answer in self._run("heartbeat", lease_ms, *flat)]
 
     def settle(
-        self, claim: Claim, outcome: str, *, dead: bool, inline_pages: int, lease_ms: int
+        self,
+        claim: Claim,
+        outcome: str,
+        *,
+        dead: bool,
+        inline_pages: int,
+        lease_ms: int,
+        words: int = 0,
+        confidence: float | None = None,
     ) -> Settled | None:
         """Make the claimed page terminal: ``done`` or an error code.
 
         `dead` puts it on the list that operators look at. The caller finishes a document of at
-        most `inline_pages`. None when the page was no longer ours: the attempt lost.
+        most `inline_pages`. `words` and `confidence` are for those who follow the job. None when
+        the page was no longer ours: the attempt lost.
         """
         answer = self._run(
             "settle", claim.job.request_id, claim.step, claim.fence, outcome, int(dead),
-            inline_pages, lease_ms,
+            inline_pages, lease_ms, words, "" if confidence is None else confidence,
         )  # fmt: skip
         if answer[0] != "won":
             return None
@@ -227,6 +270,15 @@ class Records(Upkeep):
             int(first),
         )  # fmt: skip
         return _hints(answer[1]) if answer[0] == "ok" else {}
+
+    def lend(self, claim: Claim, pool: str, *, wait_ms: int) -> Hints | None:
+        """Lend the claimed page to another pool, without using up the attempt.
+
+        It comes back when it was not taken there within `wait_ms`, or when whoever took it gives it
+        back or is lost. None when it was not ours any more.
+        """
+        answer = self._run("lend", claim.job.request_id, claim.step, claim.fence, pool, wait_ms)
+        return _hints(answer[1]) if answer[0] == "ok" else None
 
     def opened(
         self, claim: Claim, *, total: int, ready: int, media_type: str, file_name: str, size: int
@@ -266,13 +318,14 @@ class Records(Upkeep):
         return answer[1] if answer[0] == "ok" else None
 
     def cancel(
-        self, request_id: str, finished_at: int
+        self, request_id: str, finished_at: int, error: str = ""
     ) -> tuple[Literal["ok", "again", "lost", "unknown"], Hints]:
         """Stop a job: ``ok``, and ``again`` until its result is in the store.
 
-        ``lost``: it had ended, or is about to. ``unknown``: it has no record.
+        ``lost``: it had ended, or is about to. ``unknown``: it has no record. With the code of an
+        `error` it is stopped only if nothing of it was begun, and ``lost`` otherwise.
         """
-        answer = self._run("cancel", request_id, finished_at)
+        answer = self._run("cancel", request_id, finished_at, error)
         return answer[0], _hints(answer[1]) if len(answer) > 1 else {}
 
     def erase(
@@ -299,27 +352,18 @@ class Records(Upkeep):
 
     def sweep(self, *, max_attempts: int, limit: int = 500) -> Swept:
         """Give back what nobody works on, and find what has no hint or has expired."""
-        lost, hints, expired = self._run("sweep", limit, max_attempts)
+        lost, hints, expired, late = self._run("sweep", limit, max_attempts)
         return Swept(
             lost=_lost(lost),
             hints=_hints(hints),
             expired=[(tenant, found) for tenant, _, found in (m.partition("/") for m in expired)],
+            late=late,
         )
-
-    def owners(self) -> list[str]:
-        """Every worker child that took a step and has not left."""
-        with translated():
-            found: list[str] = self._client.hkeys("casola:takes")
-        return found
 
     def bury(self, owner: str, *, max_attempts: int) -> Swept:
         """Give back at once what a worker child held that is dead."""
         lost, hints = self._run("bury", owner, max_attempts)
         return Swept(lost=_lost(lost), hints=_hints(hints))
-
-    def pulse(self, slot: str, capabilities: Sequence[str]) -> None:
-        """Say that this worker child lives; no capability means that it leaves."""
-        self._run("pulse", slot, ",".join(capabilities), LIVE_MS)
 
     def hints_waiting(self, pools: Sequence[str]) -> int:
         """How many hints lie in the queues of these pools."""
@@ -329,14 +373,23 @@ class Records(Upkeep):
                 pipeline.llen(pool)
             return sum(pipeline.execute())
 
-    def capabilities(self) -> set[str]:
-        """What live workers announce: ``prepare``, ``reconcile``; engines: `casola_ocr.engines`."""
-        return {cap for caps in self._run("live", LIVE_MS) if caps for cap in caps.split(",")}
-
     def get(self, request_id: str) -> Job | None:
         with translated():
             record = self._client.hgetall(f"job:{request_id}")
         return job_of(request_id, record)
+
+    def standing(self, request_id: str) -> Standing:
+        """How much is ahead of a job that has not ended, as far as the records can tell."""
+        position, milliseconds = self._run("standing", request_id)
+        return Standing(
+            queue_position=int(position) if position != "" else None,
+            eta_seconds=round(int(milliseconds) / 1000, 1) if milliseconds != "" else None,
+        )
+
+    def room(self, tenant: str) -> tuple[int, int, float, float]:
+        """Pages that wait of all and of a tenant, and how many of each are read in a second."""
+        pages, mine, rate, my_rate = self._run("room", tenant)
+        return int(pages), int(mine), float(rate), float(my_rate)
 
     def known(self, request_ids: Sequence[str]) -> list[bool]:
         """Whether each has a record, be it only that it was deleted."""
@@ -391,6 +444,7 @@ class Records(Upkeep):
             return found
 
     def close_connections(self) -> None:
+        self._events.close()
         self._connection.close()
 
 

@@ -42,6 +42,7 @@ def registration_row(item: Registration, window: int) -> dict[str, Any]:
         "expires": manifest.expires_at,
         "dead": False,
         "cancelled": item.cancelled_at,
+        "start_by": manifest.start_by if item.run == 1 else 0,
         "ttl": 0,
         "winners": {str(page): attempt for page, attempt in item.winners.items()},
         "fields": {
@@ -86,6 +87,7 @@ def closed_row(job: Job, *, dead: bool, ttl_seconds: int) -> dict[str, Any]:
         "expires": job.expires_at or 0,
         "dead": dead,
         "cancelled": 0,
+        "start_by": 0,
         "ttl": max(0, ttl_seconds),
         "winners": {},
         "fields": {
@@ -112,6 +114,8 @@ def _common(made: Manifest | Job) -> dict[str, str]:
         **({"mode": made.mode} if made.mode != MODES[0] else {}),
         **({"prompt": made.prompt} if made.prompt else {}),
         **({"fallback": "1"} if made.fallback else {}),
+        **({"origin": made.origin} if made.origin else {}),
+        **({"hook": made.hook} if made.hook else {}),
     }
 
 
@@ -153,6 +157,8 @@ def job_of(request_id: str, record: Mapping[str, str]) -> Job | None:
         mode=record.get("mode", MODES[0]),
         prompt=record.get("prompt", ""),
         fallback="fallback" in record,
+        origin=record.get("origin", ""),
+        hook=record.get("hook", ""),
         error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
         if code
         else None,

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from casola_ocr.model import SCHEMA_VERSION, Job
-from casola_ocr.records.connection import Connection, translated
+from casola_ocr.records.connection import translated
+from casola_ocr.records.presence import LIVE_MS, Presence
 
 
-class Upkeep:
+@dataclass(frozen=True)
+class Change:
+    """A job that was submitted, ended or deleted, and the place among all changes."""
+
+    position: str
+    tenant: str
+    request_id: str
+
+
+class Upkeep(Presence):
     """Lists and the records as a whole; see `Records` for what holds for every method."""
-
-    def __init__(self, connection: Connection):
-        self._client = connection.client
-        self._run = connection.run
 
     def is_in_library(self, job: Job) -> bool:
         with translated():
@@ -40,6 +48,26 @@ class Upkeep:
             (flat[i], flat[i + 1], int(flat[i + 2]), int(flat[i + 3]))
             for i in range(0, len(flat), 4)
         ]
+
+    def overview(self) -> dict[str, Any]:
+        """What waits, runs, lives and fails now, as ``lua/overview.lua`` tells it."""
+        told: dict[str, Any] = json.loads(self._run("overview", LIVE_MS))
+        # Lua has one kind of table: an empty one is written as an object.
+        return {**told, "slots": told["slots"] or []}
+
+    def usage(self) -> dict[str, Any]:
+        """The server's version, its memory (`max_bytes` 0 = unlimited), and how it keeps data."""
+        with translated():
+            server: Any = self._client.info("server")
+            memory: Any = self._client.info("memory")
+            persistence: Any = self._client.info("persistence")
+        return {
+            "version": server.get("valkey_version") or server["redis_version"],
+            "used_bytes": int(memory["used_memory"]),
+            "max_bytes": int(memory.get("maxmemory") or 0),
+            "append_only": bool(persistence.get("aof_enabled")),
+            "uptime_seconds": int(server["uptime_in_seconds"]),
+        }
 
     def dead(self, limit: int, after: str = "") -> list[tuple[str, int]]:
         """Jobs that need an operator and since when in ms, newest first.
@@ -87,6 +115,23 @@ class Upkeep:
         with translated():
             self._client.set("casola:epoch", SCHEMA_VERSION)
 
+    def last_change(self) -> str:
+        """The position after which `changes` tells what happens from now on."""
+        with translated():
+            found: Any = self._client.xrevrange("casola:changes", count=1)
+        return str(found[0][0]) if found else "0-0"
+
+    def changes(self, after: str, limit: int) -> list[Change] | None:
+        """Changes of jobs after a position, oldest first; None where some are not kept any more."""
+        with translated():
+            oldest: Any = self._client.xrange("casola:changes", count=1)
+            if oldest and _order(oldest[0][0]) > _order(after):
+                about: Any = self._client.xinfo_stream("casola:changes")
+                if about["entries-added"] > about["length"]:
+                    return None
+            found: Any = self._client.xrange("casola:changes", min=f"({after}", count=limit)
+        return [Change(position, told["tenant"], told["id"]) for position, told in found]
+
     def name(self) -> str:
         """Names these records until they are lost, or the server was restarted.
 
@@ -116,3 +161,8 @@ def _cursor(job: Job) -> str:
 def _chunks(found: Iterator[str]) -> Iterator[list[str]]:
     while chunk := list(islice(found, 1000)):
         yield chunk
+
+
+def _order(position: str) -> tuple[int, int]:
+    milliseconds, _, number = position.partition("-")
+    return int(milliseconds), int(number)

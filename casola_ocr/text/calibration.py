@@ -23,7 +23,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from casola_ocr.errors import ConfigurationError
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.confidence import page_confidence
 
 #: Of every confidence.

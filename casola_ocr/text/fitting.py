@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from casola_ocr.corpus import UNSPACED, Entry
-from casola_ocr.model import PageResult, Word
+from casola_ocr.pages import PageResult, Word
 from casola_ocr.text.calibration import Table, chance
 from casola_ocr.text.reliability import Bin, Verdict, expected_error, fit, judged, reliability
 

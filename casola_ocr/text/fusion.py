@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate, groupby
 
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.direction import is_right_to_left
 

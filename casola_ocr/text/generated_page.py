@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casola_ocr.model import Block, Line, PageResult, Try
+from casola_ocr.pages import Block, Line, PageResult, Try
 from casola_ocr.text.calibration import calibrated, has_calibration
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import count_words
@@ -16,6 +16,9 @@ from casola_ocr.text.language import detect_language
 from casola_ocr.text.loops import MOST_CONFIDENCE, loop_flags
 from casola_ocr.text.sections import sections_of
 from casola_ocr.text.token_confidence import layout_confidence, words_of
+
+#: Between two blocks.
+_BREAK = "\n\n"
 
 
 def build_generated_page(
@@ -49,6 +52,7 @@ def build_generated_page(
     sections = tuple(sections_of(generated.text, grounding))
     blocks: list[Block] = []
     lines: list[Line] = []
+    written = ""
     for section in sections:
         box = _around(section.boxes, size)
         for traced in section.lines:
@@ -62,7 +66,12 @@ def build_generated_page(
                     row=len(lines),
                 )
                 lines.append(made)
-        blocks.append(Block(label=section.label, box=box))
+        span = None
+        if section.markdown:
+            start = len(written) + len(_BREAK) if written else 0
+            span = start, start + len(section.markdown)
+            written += _BREAK * bool(written) + section.markdown
+        blocks.append(Block(label=section.label, box=box, span=span))
     lines = calibrated(lines, engine)
     raw, _ = page_confidence(
         (word.text, word.confidence_raw) for line in lines for word in line.words
@@ -73,7 +82,7 @@ def build_generated_page(
     found = loop_flags(generated, grounding, sections, ink=ink, greedy=greedy)
     if UNTRUSTED.intersection(found):
         mean, low = _at_most(mean), _at_most(low)
-    text = "\n\n".join(section.text for section in sections if section.lines)
+    text = _BREAK.join(section.text for section in sections if section.lines)
     noted = [
         *flags,
         *found,
@@ -96,12 +105,17 @@ def build_generated_page(
         lines=tuple(lines),
         flags=tuple(dict.fromkeys(noted)),
         language=language or detect_language(text),
-        markdown="\n\n".join(section.markdown for section in sections if section.markdown),
+        markdown=written,
         blocks=tuple(blocks),
         confidence_raw=raw,
         confidence_layout=layout_confidence(generated, grounding.markup),
         tries=tuple(tries),
     )
+
+
+def distrust(result: PageResult) -> tuple[int, float]:
+    """How little a reading can be trusted: the smaller, the better."""
+    return len(UNTRUSTED.intersection(result.flags)), -(result.confidence_raw or 0.0)
 
 
 def _around(boxes: Sequence[Box], size: tuple[int, int]) -> Box:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
-from casola_ocr.model import Block, Line
+from casola_ocr.pages import Block, Line
 
 #: Label of a block whose rows are a table's.
 TABLE = "table"
@@ -62,6 +62,26 @@ def cells(row: Sequence[Line]) -> list[list[Line]]:
     return made
 
 
+def table_cells(found: Group) -> list[list[str]]:
+    """The text of each row's cells.
+
+    One that misses is empty, found by where the fullest row has its cells.
+    """
+    split = [cells(row) for row in found.rows]
+    columns = [_centre(cell) for cell in max(split, key=len, default=[])]
+    rows = []
+    for row in split:
+        texts: list[list[str]] = [[] for _ in columns]
+        for index, cell in enumerate(row):
+            column = index
+            if len(row) < len(columns):
+                distances = [abs(centre - _centre(cell)) for centre in columns]
+                column = distances.index(min(distances))
+            texts[column].extend(" ".join(line.text.split()) for line in cell)
+        rows.append([" ".join(text) for text in texts])
+    return rows
+
+
 def height_of(row: Sequence[Line]) -> float:
     """How high a row's lines usually are, in pixels."""
     return median(line.box[3] - line.box[1] for line in row)
@@ -75,3 +95,8 @@ def around(lines: Sequence[Line]) -> Box:
     """The smallest box that holds all lines, of which there is at least one."""
     x0, y0, x1, y1 = zip(*(line.box for line in lines), strict=True)
     return min(x0), min(y0), max(x1), max(y1)
+
+
+def _centre(cell: Sequence[Line]) -> float:
+    x0, _, x1, _ = around(cell)
+    return (x0 + x1) / 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.confidence import page_confidence
 
 #: Width of a gap between two words, in heights of the line, that may be a gutter.

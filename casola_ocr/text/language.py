@@ -81,4 +81,15 @@ def _identifier() -> Any:
     # A tenth of a second and some memory: only for those who ask.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
+    whole: Any = LanguageIdentifier.from_model_file(MODEL_FILE)
+    # Only the columns of languages that are asked about: a fifth of its memory less.
+    known = {language.code for language in LANGUAGES.values()}
+    kept = [place for place, code in enumerate(whole.nb_classes) if code in known]
+    return LanguageIdentifier(
+        whole.nb_ptc[:, kept],
+        whole.nb_pc[kept],
+        [whole.nb_classes[place] for place in kept],
+        whole.tk_nextmove,
+        whole.tk_output,
+        tk_row=whole.tk_row,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from casola_ocr.model import Block, Line
+from casola_ocr.pages import Block, Line
 from casola_ocr.text.grouping import TABLE, around, cells, height_of
 from casola_ocr.text.gutters import split_lines
 from casola_ocr.text.reading_order import is_upright, read_regions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from casola_ocr.model import Block, Line
+from casola_ocr.pages import Block, Line
 from casola_ocr.text.counts import is_ideograph
-from casola_ocr.text.grouping import TABLE, Group, around, cells, group
+from casola_ocr.text.grouping import TABLE, Group, group, table_cells
 
 #: Characters that mean something anywhere in a line.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$])")
@@ -72,31 +72,14 @@ def _join(text: str, row: str) -> str:
 
 
 def _table(found: Group) -> str:
-    rows = _cells(found)
-    if not rows:
+    return pipe_table(table_cells(found))
+
+
+def pipe_table(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of plain text as a table of as many columns each; the first row is its head."""
+    if not cells:
         return ""
+    rows = [[escape(cell) for cell in row] for row in cells]
     head, *body = rows
     rule = ["---"] * len(head)
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
-
-
-def _cells(found: Group) -> list[list[str]]:
-    """Each row's cells; one that misses is empty, found by where the fullest row has its cells."""
-    split = [cells(row) for row in found.rows]
-    columns = [_centre(cell) for cell in max(split, key=len)]
-    rows = []
-    for row in split:
-        texts: list[list[str]] = [[] for _ in columns]
-        for index, cell in enumerate(row):
-            column = index
-            if len(row) < len(columns):
-                distances = [abs(centre - _centre(cell)) for centre in columns]
-                column = distances.index(min(distances))
-            texts[column].extend(" ".join(line.text.split()) for line in cell)
-        rows.append([escape(" ".join(text)) for text in texts])
-    return rows
-
-
-def _centre(cell: Sequence[Line]) -> float:
-    x0, _, x1, _ = around(cell)
-    return (x0 + x1) / 2

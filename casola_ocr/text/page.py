@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casola_ocr.model import Line, PageResult
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.calibration import calibrated
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import count_words

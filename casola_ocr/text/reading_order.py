@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.direction import is_right_to_left
 

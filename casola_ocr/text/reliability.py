@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.calibration import DIGITS, Table
 
 #: Confidence and how far the word is right, both 0..1.

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
-from casola_ocr.model import Word
+from casola_ocr.pages import Word
 from casola_ocr.text.calibration import DIGITS
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.generated import Generated

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from casola_ocr.model import Block, Line
+from casola_ocr.pages import Block, Line
 
 #: Degrees; less is not worth the pixels that turning costs.
 SMALLEST_SKEW = 0.3

@@ -7,21 +7,27 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from standardwebhooks import Webhook as Verifier
+
 from casola_ocr import fsck
 from casola_ocr.service import Service
+from casola_ocr.tenants import LOCAL_TENANT
 from tests.chaos import marker
 from tests.chaos.client import Client
 from tests.chaos.documents import FILES_PER_SUBMISSION
+from tests.chaos.hooks import HookServer, Told
 from tests.chaos.ledger import TERMINAL, Findings, Job, Ledger
 from tests.chaos.watch import Watch
 
 #: How long everything may take to become terminal by itself.
 DRAIN_SECONDS = 300
-#: How long the last traces may take to go after the last job ended: some sweeps of a reconciler.
-SETTLE_SECONDS = 30
+#: How long the last traces may take to go after the last job ended: some sweeps of a reconciler;
+#: and a listing of what is owed, for a webhook whose worker died before it scheduled it.
+SETTLE_SECONDS = 90
 READERS = 4
 _RESULT = re.compile(r"jobs/(req_[^/]+)/pages/(\d+)/\d+-\d+\.json$")
 _NAME = re.compile(r"document-(\d+)\.")
@@ -71,8 +77,11 @@ class Check:
         findings: Findings,
         keys: ListKeys,
         service: Service,
+        hooks: HookServer,
     ):
         self._service = service
+        self._hooks = hooks
+        self._signed = [Verifier(one.secret) for one in service.secrets.valid(LOCAL_TENANT)]
         self._client = client
         self._watch = watch
         self._ledger = ledger
@@ -96,7 +105,8 @@ class Check:
         while True:
             left = self._watch.leftovers()
             markers = list(self._keys("inflight/"))
-            if not (left or markers) or time.monotonic() > deadline:
+            owed = list(self._keys("owed/"))
+            if not (left or markers or owed) or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
         for sentence in left:
@@ -104,6 +114,8 @@ class Check:
         for key in markers:
             job = self._ledger.jobs.get(key.removeprefix("inflight/"))
             self._findings.add("a marker is left in inflight/", f"{key}: {_of(job)}")
+        for key in owed:
+            self._findings.add("a webhook is still owed", key)
 
     def _job(self, job: Job) -> None:
         path = f"/api/v1/jobs/{job.request_id}"
@@ -126,6 +138,8 @@ class Check:
             self._lost(job, f"still {status}: {body['pages']}")
             return
         self.counts[f"jobs {status}"] += 1
+        if job.plan.hook:
+            self._told(job, body["run"], status)
         if job.cancelled or status == "cancelled":
             if not (job.cancelled and status == "cancelled"):
                 self._wrong("a cancelled job did not stay so", job, f"{status}")
@@ -151,6 +165,19 @@ class Check:
             self._wrong("a result cannot be read", job, f"{answer and answer.response.text}")
             return
         self._result(job, answer.response.json())
+
+    def _told(self, job: Job, run: int, status: str) -> None:
+        """Its client was told of the end, at least once, and of no other end."""
+        self.counts["jobs with a webhook"] += 1
+        told = self._hooks.told(job.request_id)
+        ends = {one.status for one in told if one.run == run}
+        if not ends:
+            self._wrong("the end of a job was not told", job, f"run {run} {status}")
+        elif ends != {status}:
+            self._wrong("a webhook told another end", job, f"run {run} {status}, told {ends}")
+        for one in told:
+            if not any(_verifies(verifier, one) for verifier in self._signed):
+                self._wrong("a webhook does not verify", job, f"{one.headers}")
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
         pages = result["page_results"]
@@ -248,6 +275,16 @@ class Check:
 
     def _wrong(self, kind: str, job: Job, what: str) -> None:
         self._findings.add(kind, f"{_of(job)}: {what}")
+
+
+def _verifies(verifier: Verifier, told: Told) -> bool:
+    # Of its timestamp the harness makes nothing: a run takes longer than it is good for.
+    signed = verifier.sign(
+        told.headers["webhook-id"],
+        datetime.fromtimestamp(int(told.headers["webhook-timestamp"]), UTC),
+        told.body.decode(),
+    )
+    return signed in told.headers["webhook-signature"].split()
 
 
 def _of(job: Job | None) -> str:

@@ -63,6 +63,8 @@ class Plan:
     verb: Verb = ""
     #: Seconds between the acceptance, or the end, and the verb.
     after: float = 0.0
+    #: Its client wants to be told when each job has ended.
+    hook: bool = False
 
     @property
     def readable(self) -> bool:
@@ -101,9 +103,9 @@ def plan(seed: int, number: int, verbs: frozenset[str]) -> Plan:
         verb = ""
     if "idempotency" not in verbs:
         key, again = "", ""
-    return Plan(
-        number, files, web, key, again, 0 if key else wait, verb, round(source.random() * 3, 2)
-    )
+    after = round(source.random() * 3, 2)
+    hook = random.Random(f"{seed}/{number}/hook").random() < 1 / 3
+    return Plan(number, files, web, key, again, 0 if key else wait, verb, after, hook)
 
 
 def _single(source: random.Random) -> Format:

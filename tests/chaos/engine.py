@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from casola_ocr.model import Line, PageResult, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.sample import sample_text
 from casola_ocr.text.counts import count_words
 from tests.chaos import marker

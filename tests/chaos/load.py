@@ -84,12 +84,14 @@ class Load:
         ledger: Ledger,
         findings: Findings,
         web_url: str,
+        hook_url: str,
     ):
         self._settings = settings
         self._client = client
         self._ledger = ledger
         self._findings = findings
         self._web_url = web_url
+        self._hook_url = hook_url
         self._numbers = itertools.count()
         self._source = random.Random(f"{settings.seed}/polls")
         #: When, which in the order of planning, what, to which job.
@@ -190,17 +192,16 @@ class Load:
             headers["Idempotency-Key"] = submission.key
         if submission.wait:
             headers["Prefer"] = f"wait={submission.wait}"
+        # Of a GIF every frame, not only the first.
+        options = {"pages": "all", **({"webhook_url": self._hook_url} if submission.hook else {})}
         if submission.web:
             name = submission.files[0].name
-            body = {
-                "url": f"{self._web_url}/{submission.web}/{submission.number}/{name}",
-                "pages": "all",
-            }
+            url = f"{self._web_url}/{submission.web}/{submission.number}/{name}"
+            body = {"url": url, **options}
             return self._client.request("POST", "/api/v1/jobs", headers=headers, json=body)
         files = [("file", (file.name, file.content())) for file in submission.files]
-        # Of a GIF every frame, not only the first.
         return self._client.request(
-            "POST", "/api/v1/jobs", headers=headers, files=files, data={"pages": "all"}
+            "POST", "/api/v1/jobs", headers=headers, files=files, data=options
         )
 
     def _plan_verb(self, job: Job, verb: str) -> None:

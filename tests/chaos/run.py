@@ -23,6 +23,7 @@ from tests.chaos.check import Check, ListKeys, directory_keys, drain, s3_keys
 from tests.chaos.client import Client
 from tests.chaos.cluster import API, Cluster, free_ports, specs, wait_until_ready
 from tests.chaos.faults import CLOCK_HOST, Monkey, World, kinds_for, schedule
+from tests.chaos.hooks import HookServer
 from tests.chaos.ledger import Findings, Ledger
 from tests.chaos.load import Load, LoadSettings, WebServer
 from tests.chaos.proxy import StoreProxy
@@ -43,6 +44,9 @@ NEEDS = {
 #: The harness has addresses that never answer; the default of a minute would hold a prepare
 #: worker that long for each.
 FETCH_SECONDS = 5
+#: Its receiver of webhooks hangs longer than this, and takes what comes again soon after.
+WEBHOOK_SECONDS = 3
+WEBHOOK_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
             "CASOLA_PREPARE_WORKERS": "2",
             "CASOLA_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
             "CASOLA_FETCH_TIMEOUT_SECONDS": str(FETCH_SECONDS),
+            "CASOLA_WEBHOOK_TIMEOUT_SECONDS": str(WEBHOOK_SECONDS),
+            "CASOLA_WEBHOOK_PAUSE_SECONDS": str(WEBHOOK_PAUSE_SECONDS),
             **({"CASOLA_LEASE_SECONDS": str(lease)} if settings.lease_seconds else {}),
             **store.environment,
         }
@@ -119,8 +125,10 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
         asked = LoadSettings(settings.seed, settings.verbs, settings.most_open)
         web = WebServer(asked)
         stack.callback(web.close)
+        hooks = HookServer(settings.seed)
+        stack.callback(hooks.close)
         world = World(cluster, watch, findings, urls, lease, store.proxy, store.disk, clock)
-        load = Load(asked, client, ledger, findings, web.url)
+        load = Load(asked, client, ledger, findings, web.url, hooks.url)
         stack.callback(load.close)
         monkey = Monkey(world, schedule(settings.seed, settings.seconds, [*settings.faults]), say)
         stack.callback(monkey.stop)
@@ -136,7 +144,7 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
         monkey.close()
         service = Service.open(_settings(valkey_url, store.environment))
         stack.callback(service.records.close_connections)
-        check = Check(client, watch, ledger, findings, store.keys, service)
+        check = Check(client, watch, ledger, findings, store.keys, service, hooks)
         check.run()
         load.close()
         usages = sampler.close()
@@ -147,6 +155,7 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
         "pages of accepted jobs": sum(len(job.file.pages) for job in ledger.jobs.values()),
         "jobs LOST": 0,
         **check.counts,
+        **hooks.counts(),
     }
     made.faults = [fault.to_dict() for fault in sorted(monkey.happened, key=lambda f: f.at)]
     made.recovery = report.recovery(monkey.happened)

@@ -17,7 +17,7 @@ EVERY_SECONDS = 0.2
 #: The records must have forgotten all of this when no job is open.
 EMPTY_ZSETS = ("casola:due",)
 ZERO_HASHES = ("casola:pending", "casola:pending_bytes", "casola:waiting", "casola:running")
-NO_KEYS = ("wait:*", "casola:outside")
+NO_KEYS = ("wait:*", "casola:outside", "hooks:*")
 
 
 #: Still its owner's; to be had by the next; claimed by somebody else, or terminal.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
 
 import httpx
 import pypdfium2
 import pytest
 
-from casola_ocr.model import new_batch_id, new_request_id
+from casola_ocr.ids import new_batch_id, new_request_id
 from casola_ocr.sample import sample_image
-from tests.e2e.conftest import RunningService
 from tests.pages import as_bytes, broken_second_frame, cer, draw_page
 from tests.pdfs import encrypted, make_pdf, text_page
+from tests.running import RunningService
 
 pytestmark = pytest.mark.e2e
 
@@ -225,3 +229,34 @@ def test_an_unknown_model_is_refused_with_the_live_ones(client: httpx.Client) ->
 def test_a_host_name_that_is_not_this_machines_is_refused(client: httpx.Client) -> None:
     answer = client.get("/api/v1/library", headers={"Host": "rebound.example"})
     assert answer.status_code == 403
+
+
+def raw(service: RunningService, request: bytes) -> tuple[int, str, dict[str, Any]]:
+    """Status, content type and JSON of the answer to bytes as they are sent."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.headers["Content-Type"], json.loads(answer.read())
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/jobs", "/fal/ocr", "/openai/v1/chat/completions", "/mistral/v1/ocr"]
+)
+def test_a_body_whose_chunks_are_none_is_malformed(service: RunningService, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\n"
+    told = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+    status, media_type, _ = raw(service, (head + told).encode())
+    assert (status // 100, media_type.split(";")[0].split("/")[0]) == (4, "application")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [("GET /api/v1/library?text=" + "x" * 9000, 414), ("NO SUCH THING", 400)]
+)
+def test_a_request_that_cannot_be_read_is_answered_with_a_problem(
+    service: RunningService, line: str, status: int
+) -> None:
+    found = raw(service, f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    assert found[:2] == (status, "application/problem+json")
+    assert (found[2]["status"], found[2]["code"]) == (status, "malformed_request")
+    assert "xxxx" not in found[2]["detail"]

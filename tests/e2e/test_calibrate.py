@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from casola_ocr.sample import sample_image
-from tests.e2e.conftest import RunningService
+from tests.running import RunningService
 
 pytestmark = pytest.mark.e2e
 

@@ -25,7 +25,7 @@ import pytest
 from lxml import etree
 
 from casola_ocr.exports import FORMATS
-from tests.e2e.conftest import RunningService, free_port
+from tests.running import RunningService, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.corpus]
 

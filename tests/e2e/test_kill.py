@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from casola_ocr.sample import sample_image
-from tests.e2e.conftest import RunningService
 from tests.pages import as_bytes, draw_page
+from tests.running import RunningService
 
 pytestmark = pytest.mark.e2e
 

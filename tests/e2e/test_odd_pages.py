@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from casola_ocr.sample import sample_image
-from tests.e2e.conftest import RunningService
 from tests.pages import as_bytes, cer, draw_page
 from tests.pdfs import make_pdf, text_page
+from tests.running import RunningService
 
 pytestmark = pytest.mark.e2e
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
@@ -17,17 +16,14 @@ import pypdfium2
 import pytest
 
 from casola_ocr.sample import sample_image, sample_text
-from tests.e2e.conftest import RunningService
+from tests.clients.conftest import data_url
 from tests.pages import as_bytes, cer, draw_page
 from tests.pdfs import encrypted, make_pdf, scan_page, text_page
+from tests.running import RunningService
 
 pytestmark = pytest.mark.e2e
 
 WAIT = {"Prefer": "wait=60"}
-
-
-def data_url(data: bytes, media_type: str = "image/png") -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 @pytest.fixture

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 
 from casola_ocr.sample import sample_image
-from tests.e2e.conftest import RunningService, free_port
+from tests.running import RunningService, free_port
 
 pytestmark = pytest.mark.e2e
-
-
-def casola(service: RunningService, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "casola_ocr.cli", *arguments],
-        env={"CASOLA_DATA_DIR": str(service.data_dir), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout
-
-
-def secret(service: RunningService, tenant: str) -> str:
-    casola(service, "tenants", "create", tenant)
-    printed = casola(service, "tokens", "create", "--tenant", tenant)
-    (found,) = [word for word in printed.split() if word.startswith("casola_")]
-    return found
 
 
 def test_a_foreign_id_is_answered_like_an_unknown_one_and_tokens_can_be_revoked(
     make_service: Callable[..., RunningService],
 ) -> None:
     service = make_service()
-    ours, theirs = secret(service, "ours"), secret(service, "theirs")
-    assert {"ours", "theirs"} <= set(casola(service, "tenants", "list").split())
+    ours, theirs = service.token("ours"), service.token("theirs")
+    assert {"ours", "theirs"} <= set(service.command("tenants", "list").split())
     with service.client(ours) as us, service.client(theirs) as them, service.client() as nobody:
-        # The API remembers for some seconds that there was no token.
-        time.sleep(6)
         answer = us.post(
             "/api/v1/jobs", files={"file": sample_image()}, headers={"Prefer": "wait=60"}
         )
@@ -58,11 +39,11 @@ def test_a_foreign_id_is_answered_like_an_unknown_one_and_tokens_can_be_revoked(
         assert nobody.post("/fal/ocr", json={}).status_code == 401
         assert nobody.post("/openai/v1/chat/completions", json={}).status_code == 401
 
-        listed = casola(service, "tokens", "list")
+        listed = service.command("tokens", "list")
         assert ours not in listed
         token_id = next(line for line in listed.splitlines() if "theirs" in line).split()[0]
-        casola(service, "tokens", "revoke", token_id)
-        time.sleep(6)
+        service.command("tokens", "revoke", token_id)
+        service.wait_until_refused(theirs)
         assert them.get("/api/v1/library").status_code == 401
         assert us.get("/api/v1/library").status_code == 200
 

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from casola_ocr.engines import announcement
 from casola_ocr.errors import StoreUnavailable
+from casola_ocr.ids import new_request_id
 from casola_ocr.jobs import Jobs
-from casola_ocr.model import new_request_id
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
 from casola_ocr.testing import MemoryStore
@@ -130,7 +130,7 @@ def test_an_unexpected_error_shows_nothing(
     def broken(*_: object) -> None:
         raise RuntimeError("secret /srv/path")
 
-    monkeypatch.setattr(Jobs, "submit", broken)
+    monkeypatch.setattr(Jobs, "submit_or_find", broken)
     for answer in (
         upload(client),
         client.post("/fal/ocr", json={"image_url": DATA_URL}),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from PIL import Image, ImageDraw
 
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page, load_font
 from workers.engines import make_engine

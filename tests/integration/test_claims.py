@@ -8,11 +8,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from casola_ocr.model import (
-    Claim,
-)
-from casola_ocr.records import Records
-from casola_ocr.records import redis as records_module
+from casola_ocr.model import Claim
+from casola_ocr.records import Records, presence
 from tests.invariants import check_records
 from tests.verbs import (
     OPENED,
@@ -210,7 +207,7 @@ def test_only_workers_that_were_seen_lately_are_alive(
     assert records.capabilities() == {"engine:pp-ocrv6", "prepare"}
     records.pulse("b", [])
     assert records.capabilities() == {"engine:pp-ocrv6"}
-    monkeypatch.setattr(records_module, "LIVE_MS", 1)
+    monkeypatch.setattr(presence, "LIVE_MS", 1)
     time.sleep(0.01)
     assert records.capabilities() == set()
 

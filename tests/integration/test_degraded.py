@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from casola_ocr.errors import StoreUnavailable
-from casola_ocr.model import JobStatus
+from casola_ocr.model import JobStatus, Webhook
 from casola_ocr.records.connection import MEMORY_SECONDS
 from tests.servers import ValkeyServer
 from tests.world import PNG, World, open_world, tiff
@@ -30,7 +30,7 @@ FORGOTTEN_SECONDS = MEMORY_SECONDS + 0.1
 
 
 class Ailing:
-    """A service with a job that ended, one that failed, one that runs and one that waits."""
+    """A service with jobs: two ended, one with a webhook; one failed, one runs, one waits."""
 
     def __init__(self, world: World, server: ValkeyServer):
         self.world = world
@@ -42,6 +42,8 @@ class Ailing:
         self.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
         self.announce()
         self.ended = world.submit_one()
+        world.run()
+        self.told = world.submit_one(webhook=Webhook("https://example.com/hook"))
         world.run()
         self.failed = world.submit_one(tiff(2)[:-200])
         world.settle()
@@ -126,6 +128,11 @@ def get(path: str) -> Callable[[Ailing], Any]:
     return lambda ailing: ailing.client.get(path)
 
 
+def replay(ailing: Ailing) -> Any:
+    name = ailing.told.removeprefix("req_")
+    return ailing.client.post(f"/api/v1/jobs/{ailing.told}/deliveries/msg_{name}_1/replay")
+
+
 #: Row of the table → the request.
 REQUESTS: dict[str, Callable[[Ailing], Any]] = {
     "`POST /api/v1/jobs`": upload,
@@ -140,9 +147,12 @@ REQUESTS: dict[str, Callable[[Ailing], Any]] = {
     "cancel a running job": job("POST", "running", "/cancel"),
     "retry failed pages": job("POST", "failed", "/retry"),
     "delete an ended job": job("DELETE", "ended"),
+    "deliveries of a job": job("GET", "told", "/deliveries"),
+    "replay a delivery": replay,
     "library": get("/api/v1/library"),
     "engines, models": get("/v1/models"),
     "dead letters": get("/api/v1/dead"),
+    "status of the service": get("/api/v1/status"),
     "`GET /healthz`": get("/healthz"),
     "`GET /readyz`": get("/readyz"),
 }

@@ -9,8 +9,9 @@ import pytest
 
 from casola_ocr import erasure
 from casola_ocr.errors import Gone, NotFound, StoreUnavailable
-from casola_ocr.model import JobStatus, now_ms
+from casola_ocr.model import JobStatus
 from casola_ocr.objects import keys
+from casola_ocr.times import now_ms
 from tests.world import PAGES_POOL, PNG, FailingEngine, World, tiff
 
 pytestmark = pytest.mark.valkey

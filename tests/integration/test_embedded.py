@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -38,6 +40,21 @@ def test_a_folder_in_use_is_refused_and_the_user_told_by_whom(tmp_path: Path) ->
         embedded._locked(tmp_path),
     ):
         pass
+
+
+def test_a_holder_that_was_killed_and_is_not_buried_yet_is_waited_for(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        killed = subprocess.Popen([sys.executable, "-c", ""])
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        lock.write(str(killed.pid))
+        lock.flush()
+        left = threading.Timer(0.3, lambda: fcntl.flock(lock, fcntl.LOCK_UN))
+        left.start()
+        with embedded._locked(tmp_path):
+            assert (tmp_path / "lock").read_text() == str(os.getpid())
+        left.join()
+    killed.wait()
 
 
 def test_a_killed_holders_children_are_waited_for(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from casola_ocr import fsck
 from casola_ocr.fsck import Finding
-from casola_ocr.model import JobStatus, Marker, new_request_id, now_ms
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import JobStatus, Marker
 from casola_ocr.objects import keys
+from casola_ocr.times import now_ms
 from tests.world import PAGES_POOL, PNG, World, tiff
 
 pytestmark = pytest.mark.valkey

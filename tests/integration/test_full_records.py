@@ -52,8 +52,8 @@ def test_a_write_is_one_clear_error_that_passes(ailing: World, verb: str) -> Non
 
 
 def test_work_goes_on_by_itself_afterwards(ailing: World) -> None:
-    (job,) = ailing.jobs._jobs("acme", [c.split("/")[1] for c in
-                                        ailing.records.library("acme", 1, None)])  # fmt: skip
+    (cursor,) = ailing.records.library("acme", 1, None)
+    (job,) = ailing.jobs.existing("acme", [cursor.partition("/")[2]])
     ailing.run()
     heal(ailing)
     ailing.settle()

@@ -16,8 +16,9 @@ from casola_ocr.errors import (
     StoreUnavailable,
     TooBusy,
 )
+from casola_ocr.ids import new_request_id
 from casola_ocr.jobs import NewDocument, Options
-from casola_ocr.model import JobStatus, Manifest, new_request_id
+from casola_ocr.model import JobStatus, Manifest
 from casola_ocr.objects import keys
 from tests.world import PNG, FailingEngine, World, open_world, tiff
 

@@ -45,6 +45,25 @@ def test_what_was_put_can_be_got(store: ObjectStore) -> None:
     assert store.get("a/b/c.json") == b"{}"
 
 
+def test_what_is_put_together_can_be_got_from_each_folder(store: ObjectStore) -> None:
+    store.put("a/x", b"old")
+    store.put_all([("a/x", BytesIO(b"1")), ("a/y", b"2"), ("b/c/x", b"3"), ("a/z", b"4")])
+    assert [store.get(key) for key in ("a/x", "a/y", "b/c/x", "a/z")] == [b"1", b"2", b"3", b"4"]
+    store.put_all([])
+
+
+class Unreadable(BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, "cannot be read")
+
+
+def test_what_is_put_together_ends_where_it_fails(store: ObjectStore) -> None:
+    with pytest.raises((OSError, StoreUnavailable)):
+        store.put_all([("a/x", b"1"), ("a/y", Unreadable()), ("a/z", b"3"), ("b/x", b"4")])
+    assert set(store.list("a/")) <= {"a/x"}
+    assert list(store.list("b/")) == []
+
+
 def test_a_put_replaces_the_whole_object(store: ObjectStore) -> None:
     store.put("a/x", b"a longer text")
     store.put("a/x", b"short")
@@ -218,6 +237,45 @@ def test_every_new_folder_is_made_durable_and_old_ones_cost_nothing(
     assert folders == [root / "a/b"]
 
 
+def test_what_is_put_together_is_durable_folder_by_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    move, fsync = Path.replace, os.fsync
+
+    def moved(path: Path, target: Path) -> Path:
+        done.append(f"move {target.relative_to(tmp_path)}")
+        return move(path, target)
+
+    def synced(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        name = "file" if ".tmp" in path.parts else path.relative_to(tmp_path)
+        done.append(f"sync {name}")
+        fsync(descriptor)
+
+    monkeypatch.setattr(Path, "replace", moved)
+    monkeypatch.setattr(os, "fsync", synced)
+    store = DirectoryStore(tmp_path)
+    store.check()
+    done.clear()
+    store.put_all([("jobs/a/x", b"1"), ("jobs/a/y", b"2"), ("marks/a", b"3")])
+    assert done == [
+        *["sync file"] * 3,
+        *("move jobs/a/x", "move jobs/a/y", "sync jobs/a", "sync .", "sync jobs"),
+        *("move marks/a", "sync marks", "sync ."),
+    ]
+
+
+def test_of_what_is_put_together_nothing_follows_what_cannot_be_moved(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/y/z", b"1")
+    with pytest.raises(StoreUnavailable):
+        store.put_all([("a/x", b"1"), ("a/y", b"2"), ("a/z", b"3"), ("b/x", b"4")])
+    assert list(store.list("a/")) == ["a/x", "a/y/z"]
+    assert list(store.list("b/")) == []
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
 def test_a_folder_is_listed_in_the_order_of_its_whole_keys(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     keys = ["a/b-c/1", "a/b.d", "a/b/1", "a/b/2", "a/b0"]
@@ -297,3 +355,11 @@ def test_an_s3_server_that_is_not_there_is_one_clear_error(s3_server: S3Server) 
     with pytest.raises(StoreUnavailable) as caught:
         forbidden.get("a/x")
     assert s3_server.bucket not in caught.value.detail
+
+
+def test_sizes_tell_the_bytes_of_every_key_that_a_list_does(store: ObjectStore) -> None:
+    for key, data in {"a/x": b"123", "a/b/y": b"", "ab/z": b"1"}.items():
+        store.put(key, data)
+    assert dict(store.sizes("a/")) == {"a/x": 3, "a/b/y": 0}
+    assert [key for key, _ in store.sizes("a/")] == list(store.list("a/"))
+    assert list(store.sizes("none/")) == []

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
-from werkzeug.serving import make_server
 
 from api.app import create_app
 from casola_ocr import fsck
 from casola_ocr.cli import app as cli
-from casola_ocr.errors import EngineFailed
 from casola_ocr.model import JobStatus
 from casola_ocr.service import Service
 from casola_ocr.settings import Settings
-from tests.world import FailingEngine, World, tiff
+from tests.served import on_a_port
+from tests.world import FailingEngine, World, fail_a_page
 
 pytestmark = pytest.mark.valkey
 
 
 @pytest.fixture
 def url(world: World) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(world.settings, world.service))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with on_a_port(create_app(world.settings, world.service)) as made:
+        yield made
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
-
-
-def fail_a_page(world: World) -> str:
-    world.engine = FailingEngine({2: EngineFailed()})
-    request_id = world.submit_one(tiff(3))
-    world.settle()
-    return request_id
 
 
 def test_dead_list_tells_which_pages_failed_and_why(world: World, url: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
@@ -18,7 +19,7 @@ from casola_ocr.errors import (
     EngineFailed,
     UnknownLanguage,
 )
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.records import Records
 from casola_ocr.sample import sample_image, sample_text
 from casola_ocr.text.counts import count_words
@@ -26,6 +27,7 @@ from tests.pages import cer, draw_page, load_font
 from workers.engines import installed_engines, make_engine
 from workers.engines.base import Engine
 from workers.engines.golden import prove
+from workers.engines.ppocr_detect import LeanDetector
 
 pytest.importorskip("rapidocr")
 
@@ -273,9 +275,21 @@ def test_a_language_counts_as_readable_when_the_model_has_its_letters(code: str)
     letters = set(ALPHABETS[code]) | {
         letter.upper() for letter in ALPHABETS[code] if len(letter.upper()) == 1
     }
-    live = cast(Records, SimpleNamespace(capabilities=lambda: {"engine:pp-ocrv6"}))
+    live = cast(Records, SimpleNamespace(capabilities=lambda **_: {"engine:pp-ocrv6"}))
     if letters <= known:
         assert choose_engine(live, "pp-ocrv6", code) == "pp-ocrv6"
     else:
         with pytest.raises(UnknownLanguage):
             choose_engine(live, "pp-ocrv6", code)
+
+
+@pytest.mark.parametrize("mean", [[0.5, 0.5, 0.5], [0.485, 0.456, 0.406]])
+def test_the_detector_sees_a_page_exactly_as_rapidocr_shows_it(mean: list[float]) -> None:
+    from rapidocr.ch_ppocr_det.utils import DetPreProcess
+
+    prepare = DetPreProcess(100_000, "max", mean, [0.229, 0.224, 0.225])
+    detect = SimpleNamespace(get_preprocess=lambda: prepare, session=None)
+    pixels = np.random.default_rng(1).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    seen = LeanDetector(detect).tensor(pixels)
+    assert seen.dtype == np.float32
+    assert np.array_equal(seen, prepare(pixels))

@@ -11,14 +11,8 @@ import pytest
 import redis
 
 from casola_ocr.errors import Overloaded, RecordsUnavailable, TooBusy
-from casola_ocr.model import (
-    Claim,
-    JobError,
-    JobStatus,
-    Lane,
-    new_batch_id,
-    new_request_id,
-)
+from casola_ocr.ids import new_batch_id, new_request_id
+from casola_ocr.model import Claim, JobError, JobStatus, Lane
 from casola_ocr.records import Limits, Records, Registration
 from tests.invariants import check_records
 from tests.verbs import (
@@ -282,7 +276,8 @@ def test_waiting_sees_an_end_that_came_before_it_began(records: Records, raw: re
     settle(records, claim(records))
     finish(records)
     begun = time.monotonic()
-    records.wait(request_id, 30)
+    with records.watch({request_id: "0"}) as watch:
+        assert watch.next(30)[-1].kind == "finished"
     assert time.monotonic() - begun < 10
 
 
@@ -312,6 +307,10 @@ def test_a_server_that_is_not_there_is_one_clear_error() -> None:
     gone.close_connections()
 
 
+#: Where pages are lent to.
+OTHER_POOL = "pages.tesseract"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
     records: Records, raw: redis.Redis, seed: int
@@ -321,8 +320,8 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
     jobs: list[str] = []
     for _ in range(250):
         act = chance.choices(
-            ["submit", "take", "settle", "release", "bury", "expire", "cancel", "erase"],
-            [3, 8, 7, 1, 1, 1, 0.7, 0.4],
+            ["submit", "take", "settle", "release", "lend", "bury", "expire", "cancel", "erase"],
+            [3, 8, 7, 1, 2, 1, 1, 0.7, 0.4],
         )[0]
         if act == "submit":
             pages, lane = chance.choice([0, 1, 1, 3]), chance.choice(list(Lane))
@@ -331,7 +330,7 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
             jobs.append(submit(records, pages, 2, lane=lane, tenant=tenant, media_type=media_type))
         elif act == "take":
             pool, owner = (
-                chance.choice([POOL, POOL, "prepare", "finish"]),
+                chance.choice([POOL, POOL, OTHER_POOL, "prepare", "finish"]),
                 f"w{chance.randint(0, 4)}",
             )
             got = take(records, pool, owner)
@@ -342,6 +341,10 @@ def test_every_counter_agrees_with_the_jobs_after_any_sequence_of_steps(
             got = claims.pop(chance.randrange(len(claims)))
             delay, counts, first = chance.choice([0, 1]), *(chance.random() < 0.5 for _ in "12")
             records.release(got, delay_ms=delay, counts=counts, first=first)
+        elif act == "lend" and claims:
+            got = claims[-1]
+            if got.step.isdigit() and got.pool == POOL:
+                records.lend(claims.pop(), OTHER_POOL, wait_ms=chance.choice([1, 20_000]))
         elif act == "bury":
             records.bury(f"w{chance.randint(0, 4)}", max_attempts=3)
         elif act == "expire" and raw.zcard("casola:due"):

@@ -11,7 +11,8 @@ import pytest
 
 from casola_ocr import recovery
 from casola_ocr.errors import EngineFailed, Gone, NotFound, StoreUnavailable
-from casola_ocr.model import JobStatus, Lane, Manifest, Marker, new_request_id
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import JobStatus, Lane, Manifest, Marker
 from casola_ocr.objects import keys
 from tests.servers import free_ports, stop, valkey_command, wait_for_valkey
 from tests.world import PAGES_POOL, PNG, FailingEngine, World, open_world, tiff

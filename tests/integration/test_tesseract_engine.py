@@ -18,7 +18,7 @@ from PIL import Image
 
 from casola_ocr.errors import ConfigurationError, EngineFailed, LanguageNotInstalled
 from casola_ocr.languages import LANGUAGES
-from casola_ocr.model import PageResult
+from casola_ocr.pages import PageResult
 from casola_ocr.sample import sample_image
 from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page

@@ -7,9 +7,7 @@ from collections import Counter
 import pytest
 import redis
 
-from casola_ocr.model import (
-    Lane,
-)
+from casola_ocr.model import Lane
 from casola_ocr.records import Records, Registration
 from tests.verbs import (
     POOL,

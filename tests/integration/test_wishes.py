@@ -94,3 +94,17 @@ def test_what_no_live_engine_can_be_told_is_refused_before_anything_is_kept(
         world.submit_one(**wishes)
     assert caught.value.field == field
     assert world.inflight() == []
+
+
+def test_the_endpoint_that_made_a_job_outlives_the_records_too(world: World) -> None:
+    request_id = world.submit_one(origin="fal:fal-ai/got-ocr/v2")
+    told = [world.jobs.get("acme", request_id).origin]
+    world.wipe()
+    told.append(world.jobs.get("acme", request_id).origin)
+    world.recover()
+    world.run()
+    told.append(world.jobs.get("acme", request_id).origin)
+    world.wipe()
+    told.append(world.jobs.get("acme", request_id).origin)
+    assert told == ["fal:fal-ai/got-ocr/v2"] * 4
+    assert world.result(request_id)["origin"] == "fal:fal-ai/got-ocr/v2"

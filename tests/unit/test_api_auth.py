@@ -136,3 +136,14 @@ def test_with_tokens_host_and_origin_do_not_matter() -> None:
     }
     answer = world.client.post("/api/v1/jobs", json={"url": DATA_URL}, headers=headers)
     assert answer.status_code == 202
+
+
+def test_who_wants_a_session_is_read_no_long_body() -> None:
+    world = make_world()
+    world.tokens.secrets["secret"] = "acme"
+    own = {"Origin": "http://localhost"}
+    told = world.client.post("/session", json={"token": "secret"}, headers=own)
+    assert told.status_code == 204
+    long = world.client.post("/session", json={"token": "x" * 10_000}, headers=own)
+    assert long.status_code == 413
+    assert world.tokens.asked == ["secret"]

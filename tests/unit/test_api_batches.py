@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from casola_ocr.model import JobStatus, new_batch_id
+from casola_ocr.ids import new_batch_id
+from casola_ocr.model import JobStatus
 from tests.api_stub import DATA_URL, make_world
 
 
@@ -41,3 +42,20 @@ def test_a_foreign_batch_is_answered_like_an_unknown_one() -> None:
     ]
     assert [answer.status_code for answer in answers] == [404] * 3
     assert len({answer.get_data() for answer in answers}) == 1
+
+
+def test_a_batch_is_waited_for() -> None:
+    world = make_world()
+    made = world.client.post("/api/v1/jobs", json={"urls": [DATA_URL] * 2}).get_json()
+    batch = world.client.get(f"/api/v1/batches/{made['batch_id']}?wait=5").get_json()
+    assert batch["status"] == "completed"
+    assert len([call for call in world.jobs.calls if call[0] == "wait"]) == 2
+
+
+def test_a_batch_is_deleted_with_its_jobs() -> None:
+    world = make_world()
+    made = world.client.post("/api/v1/jobs", json={"urls": [DATA_URL] * 2}).get_json()
+    assert world.client.delete(f"/api/v1/batches/{made['batch_id']}").status_code == 204
+    deleted = [call[1] for call in world.jobs.calls if call[0] == "delete"]
+    assert deleted == [job["request_id"] for job in made["jobs"]]
+    assert world.client.delete(f"/api/v1/batches/{new_batch_id()}").status_code == 404

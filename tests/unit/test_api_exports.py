@@ -16,7 +16,8 @@ from werkzeug.http import parse_options_header
 
 from casola_ocr.errors import StoreUnavailable
 from casola_ocr.exports import FORMATS
-from casola_ocr.model import JobError, JobStatus, new_request_id
+from casola_ocr.ids import new_request_id
+from casola_ocr.model import JobError, JobStatus
 from casola_ocr.objects import keys
 from tests.api_stub import DATA_URL, World, make_world
 from tests.exported import line, page
@@ -71,7 +72,7 @@ def test_a_name_that_is_not_ascii_is_written_as_rfc_8187_says() -> None:
     assert unquote(encoded) == 'Größe "漢".tar.txt'
 
 
-@pytest.mark.parametrize("query", ["?format=docx", "", "?format=zip"])
+@pytest.mark.parametrize("query", ["?format=docx", "?format=", "?format=zip"])
 def test_an_unknown_format_is_422_with_all_formats(query: str) -> None:
     world = make_world()
     answer = export(world, ended_job(world), query)

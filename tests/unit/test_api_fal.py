@@ -35,7 +35,8 @@ def test_sync_mode_answers_exactly_id_status_and_text() -> None:
         "text": "Grüße",
     }
     assert answer.headers["x-fal-request-id"] == request_id
-    assert ("wait", request_id, 120) in world.jobs.calls
+    (seconds,) = [call[2] for call in world.jobs.calls if call[0] == "wait"]
+    assert 119 < seconds <= 120
 
 
 @pytest.mark.parametrize("body", [{}, {"sync_mode": False}])
@@ -48,7 +49,7 @@ def test_without_sync_mode_the_queues_object_comes_at_once(body: dict[str, Any])
     assert answer.get_json() == {
         "status": "IN_QUEUE",
         "request_id": request_id,
-        "queue_position": 0,
+        "queue_position": 3,
         "response_url": base,
         "status_url": f"{base}/status",
         "cancel_url": f"{base}/cancel",
@@ -65,6 +66,18 @@ def test_the_document_and_its_options_reach_the_job() -> None:
     assert (made.model, made.language, made.lane) == ("tesseract", "de", Lane.INTERACTIVE)
     ocr(world, image_url="https://example.com/a.png", seed=1)
     assert world.jobs.documents[0].url == "https://example.com/a.png"
+
+
+def test_every_option_reaches_the_job_and_low_priority_is_the_bulk_lane() -> None:
+    world = make_world()
+    asked = {"pages": "2-3", "text_layer": "prefer", "mode": "text", "prompt": "The total"}
+    body = {"image_url": DATA_URL, **asked}
+    for priority, lane in (("low", Lane.BULK), ("normal", Lane.INTERACTIVE)):
+        world.client.post("/queue/fal/ocr", json=body, headers={"X-Fal-Queue-Priority": priority})
+        made = world.jobs.options
+        assert made is not None
+        assert {name: getattr(made, name) for name in asked} == asked
+        assert (made.lane, made.origin) == (lane, "fal:fal/ocr")
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.PROCESSING])
@@ -206,3 +219,19 @@ def test_a_body_that_is_too_large_is_a_file_that_is_too_large() -> None:
     answer = ocr(make_world(max_file_mb=1), image_url="data:," + "a" * 1_500_000)
     assert answer.status_code == 422
     assert answer.get_json()["detail"][0]["type"] == "file_too_large"
+
+
+def test_everything_that_is_wrong_with_an_input_is_named_at_once() -> None:
+    world = make_world()
+    answer = world.client.post("/fal/ocr", json={"sync_mode": "yes", "language": 5, "pages": "1"})
+    assert answer.status_code == 422
+    named = [(one["loc"], one["type"]) for one in answer.get_json()["detail"]]
+    assert sorted(named) == [
+        (["body", "image_url"], "missing"),
+        (["body", "language"], "string_type"),
+        (["body", "sync_mode"], "bool_type"),
+    ]
+    answer = world.client.post("/fal-ai/got-ocr/v2", json={"input_image_urls": [1, DATA_URL, 2]})
+    named = [(one["loc"], one["type"]) for one in answer.get_json()["detail"]]
+    assert named == [(["body", "input_image_urls", at], "string_type") for at in (0, 2)]
+    assert not world.jobs.known

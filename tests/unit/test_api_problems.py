@@ -27,7 +27,7 @@ def test_an_unknown_route_is_a_problem() -> None:
     answer = make_world().client.get("/api/v1/nothing")
     body = answer.get_json()
     assert (answer.status_code, body["code"]) == (404, "no_such_route")
-    assert body["title"] == "Not Found"
+    assert body["title"] == "There is no such route."
 
 
 def test_a_wrong_method_is_a_problem_that_names_the_right_ones() -> None:

@@ -15,7 +15,8 @@ from casola_ocr.errors import (
     MalformedRequest,
     TooBusy,
 )
-from casola_ocr.model import JobStatus, Lane, is_batch_id
+from casola_ocr.ids import is_batch_id
+from casola_ocr.model import JobStatus, Lane
 from tests.api_stub import CONTENT, DATA_URL, World, make_world
 
 URL = "https://example.com/scans/page%201.png"
@@ -256,10 +257,10 @@ def test_what_is_not_json_is_400(body: str) -> None:
 
 def test_half_a_character_is_refused_and_never_breaks_the_answer() -> None:
     client = make_world().client
-    for body, status in ((r'{"url": "http://a.example/\ud800"}', 422), (r'{"\ud800": 1}', 400)):
+    for body in (r'{"url": "http://a.example/\ud800"}', r'{"\ud800": 1}'):
         answer = client.post("/api/v1/jobs", data=body, content_type="application/json")
-        assert answer.status_code == status
-        assert answer.get_json()["detail"]
+        assert answer.status_code == 400
+        assert answer.get_json()["detail"] == "The body is not valid JSON."
 
 
 @pytest.mark.parametrize("body", [{}, {"urls": []}, {"url": ""}])

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from casola_ocr import cli
-from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.pages import Line, PageResult, Word
 from casola_ocr.text.calibration import chance, read_tables
 from tests.exported import page
 from tests.read_server import ReadServer, running

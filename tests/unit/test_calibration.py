@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casola_ocr.errors import ConfigurationError
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.calibration import (
     calibrate,
     calibrated,

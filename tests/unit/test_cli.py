@@ -14,7 +14,8 @@ runner = CliRunner()
 @pytest.mark.parametrize(
     "command",
     ["serve", "worker", "api", "reconcile", "read", "doctor", "recover", "settings",
-     "tenants create", "tokens create", "tokens list", "tokens revoke"],
+     "tenants create", "tokens create", "tokens list", "tokens revoke",
+     "webhooks secret", "webhooks rotate"],
 )  # fmt: skip
 def test_every_command_explains_itself(command: str) -> None:
     done = runner.invoke(cli.app, [*command.split(), "--help"])
@@ -80,7 +81,7 @@ def test_a_file_that_is_missing_does_not_keep_the_others_from_being_read(tmp_pat
         cli.app, ["read", "/does/not/exist.png", str(scan), "--server", "http://127.0.0.1:1"]
     )
     assert "exist.png: No such file" in done.stderr
-    assert "no server answers" in done.stderr
+    assert "No server answers" in done.stderr
 
 
 def test_settings_are_listed_on_one_line_each_with_secrets_masked(

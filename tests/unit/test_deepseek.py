@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from casola_ocr.errors import ConfigurationError, EngineDied, EngineFailed
-from casola_ocr.model import PageResult, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import PageResult
 from casola_ocr.testing import ScriptedEngine
 from casola_ocr.text.generated import Finish, Generated
 from tests.pages import draw_page
@@ -187,8 +188,11 @@ def test_letters_of_several_bytes_belong_to_the_token_that_ends_them() -> None:
 class ByteTokenizer:
     """One token a byte, as byte-level BPE writes it, and the special ones."""
 
-    def __init__(self, special: Sequence[str], *, loses_spaces: bool = False):
+    def __init__(
+        self, special: Sequence[str], *, loses_spaces: bool = False, begin: int | None = 0
+    ):
         self._loses_spaces = loses_spaces
+        self.bos_token_id = begin
         others = [b for b in range(256) if not (0x21 <= b < 0x7F or 0xA1 <= b < 0xAD or b >= 0xAE)]
         letters = [chr(256 + others.index(b)) if b in others else chr(b) for b in range(256)]
         self._added = {token: 256 + at for at, token in enumerate(special)}
@@ -214,7 +218,14 @@ def test_tokens_are_known_by_name_and_their_bytes_by_number() -> None:
     assert vocabulary.bytes_of(99_999) == b""
 
 
+def test_a_prompt_begins_as_the_model_learned_it() -> None:
+    vocabulary = Vocabulary(ByteTokenizer([IMAGE, END], begin=7))
+    assert vocabulary.begun("Hi") == [7, ord("H"), ord("i")]
+
+
 def test_a_tokenizer_that_loses_spaces_or_lacks_a_token_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="begins a text"):
+        Vocabulary(ByteTokenizer([IMAGE, END], begin=None))
     with pytest.raises(ConfigurationError, match="does not give back"):
         Vocabulary(ByteTokenizer([IMAGE, END], loses_spaces=True))
     with pytest.raises(ConfigurationError, match="no token <image>"):

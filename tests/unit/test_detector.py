@@ -25,6 +25,8 @@ class BarDetector:
     """Finds the rows that are dark, as one line each; remembers what it was shown."""
 
     def __init__(self, shift: int = 0) -> None:
+        #: One that keeps no memory, as ONNX Runtime's.
+        self.session = SimpleNamespace(session=object())
         self.shapes: list[tuple[int, int]] = []
         #: So many pixels are the boxes of every second call too low.
         self._shift = shift
@@ -134,6 +136,7 @@ def test_what_was_found_in_the_filling_is_no_line_and_no_box_leaves_the_page() -
         across = [(5, 30), (width, 30), (width, height), (5, height)]
         return SimpleNamespace(boxes=np.array([outside, across], np.float32))
 
+    detect.session = SimpleNamespace(session=object())
     found = Detector(detect).find(draw(1010, 990))
     (box,) = boxes(found)
     assert box[2:] == pytest.approx([1010, 990], abs=1)

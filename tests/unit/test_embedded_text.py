@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageDraw
 from casola_ocr.documents import is_plausible
 from casola_ocr.documents.embedded_text import EmbeddedText, Letter
 from casola_ocr.documents.pdf import PdfReader
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from tests.pages import draw_page

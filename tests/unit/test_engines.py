@@ -31,7 +31,7 @@ GPU2 = announcement("deepseek-ocr-v2", "1", None)
 def records(*workers: tuple[str, ...]) -> Records:
     """Records that know these live workers, each by what it announced."""
     told = {capability for worker in workers for capability in worker}
-    return cast(Records, SimpleNamespace(capabilities=lambda: told))
+    return cast(Records, SimpleNamespace(capabilities=lambda **_: told))
 
 
 @pytest.mark.parametrize(

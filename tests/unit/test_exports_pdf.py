@@ -21,7 +21,7 @@ from casola_ocr.errors import PictureMissing
 from casola_ocr.exports import FORMATS
 from casola_ocr.exports.pdf_picture import MAX_DPI, page_dpi
 from casola_ocr.exports.pdf_text import font_file
-from casola_ocr.model import Line, PageResult
+from casola_ocr.pages import Line, PageResult
 from tests.exported import document, exported, failed, line, page
 from tests.pages import as_bytes, draw_page
 

@@ -11,7 +11,7 @@ import pytest
 from casola_ocr.errors import UnknownFormat
 from casola_ocr.exports import FORMATS, find_format, result_schema
 from casola_ocr.exports.document import lines_of
-from casola_ocr.model import Block, PageResult
+from casola_ocr.pages import Block, PageResult
 from tests.exported import document, exported, failed, line, page
 
 
@@ -36,7 +36,9 @@ def test_markdown_is_the_engines_own_where_it_gave_one() -> None:
 def test_the_json_is_the_stored_result_and_follows_the_schema() -> None:
     table = page(line("a", row=1), blocks=(Block(label="table", box=(0, 0, 1, 1)),), rotation=90)
     result = json.loads(exported("json", document([table, failed(2)])))
-    assert result["page_results"][0]["blocks"] == [{"label": "table", "box": [0, 0, 1, 1]}]
+    assert result["page_results"][0]["blocks"] == [
+        {"label": "table", "box": [0, 0, 1, 1], "span": None}
+    ]
     check(result)
 
 

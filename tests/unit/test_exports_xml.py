@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from casola_ocr.model import Block, PageResult
+from casola_ocr.pages import Block, PageResult
 from tests.exported import document, exported, failed, line, page
 
 ALTO = {"a": "http://www.loc.gov/standards/alto/ns-v4#"}

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casola_ocr import fetch
+from casola_ocr import egress
+from casola_ocr.egress import validate_url
 from casola_ocr.errors import (
     BadUrl,
     CasolaError,
@@ -19,7 +20,7 @@ from casola_ocr.errors import (
     FetchTimeout,
     FileTooLarge,
 )
-from casola_ocr.fetch import Fetcher, decode_data_url, validate_url
+from casola_ocr.fetch import Fetcher, decode_data_url
 from tests.document_server import BODY, Handler, Server
 
 LOOPBACK = ["127.0.0.1/32"]
@@ -67,7 +68,7 @@ def no_connections(monkeypatch):
     def refuse(self, *args, **kwargs):
         pytest.fail("a connection was opened")
 
-    monkeypatch.setattr(fetch.httpcore.SyncBackend, "connect_tcp", refuse)
+    monkeypatch.setattr(egress.httpcore.SyncBackend, "connect_tcp", refuse)
 
 
 def fetcher(**changes) -> Fetcher:
@@ -87,7 +88,7 @@ def resolve_to(monkeypatch, *addresses):
         calls.append(host)
         return list(addresses)
 
-    monkeypatch.setattr(fetch, "_lookup", look_up)
+    monkeypatch.setattr(egress, "_lookup", look_up)
     return calls
 
 
@@ -208,7 +209,7 @@ def test_redirect_to_a_name_inside(server, base, monkeypatch):
 
 
 def test_no_downgrade():
-    source = fetch.httpx.URL("https://a.example/x")
+    source = egress.httpx.URL("https://a.example/x")
     with pytest.raises(FetchRefused, match="https to http"):
         fetcher()._redirect(source, b"http://a.example/y")
     assert str(fetcher()._redirect(source, b"/y#z")) == "https://a.example/y"
@@ -227,7 +228,7 @@ def test_deadline(base, path):
 
 def test_deadline_covers_the_name(monkeypatch, no_connections):
     release = threading.Event()
-    monkeypatch.setattr(fetch, "_lookup", lambda host, port: release.wait(10) and [])
+    monkeypatch.setattr(egress, "_lookup", lambda host, port: release.wait(10) and [])
     started = time.monotonic()
     with pytest.raises(FetchTimeout):
         fetcher(timeout_seconds=0.2).fetch("http://slow.example/")
@@ -335,7 +336,7 @@ def test_public_literals(host):
 
 def test_a_resolver_that_changes_its_mind_is_asked_once(server, monkeypatch):
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    monkeypatch.setattr(fetch, "_lookup", lambda host, port: next(answers))
+    monkeypatch.setattr(egress, "_lookup", lambda host, port: next(answers))
     port = server.server_address[1]
     assert fetcher().fetch(f"http://a.example:{port}/ok").data == BODY
     assert server.seen[0][1]["Host"] == f"a.example:{port}"
@@ -377,7 +378,7 @@ def test_unknown_name(monkeypatch, no_connections):
     def unknown(host, port):
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(fetch, "_lookup", unknown)
+    monkeypatch.setattr(egress, "_lookup", unknown)
     with pytest.raises(FetchFailed, match="cannot be resolved"):
         fetcher().fetch("http://a.example/")
 
@@ -451,7 +452,7 @@ def test_any_text_raises_only_our_errors(text):
 
 @given(st.ip_addresses())
 def test_public_means_global(address):
-    if fetch._is_public(address):
+    if egress._is_public(address):
         assert address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -461,9 +462,9 @@ def test_tls_verifies_the_name(server, monkeypatch):
     def start_tls(self, ssl_context, server_hostname=None, timeout=None):
         seen.append((server_hostname, timeout, ssl_context.check_hostname))
         self.close()
-        raise fetch.httpcore.ConnectError("stopped by the test")
+        raise egress.httpcore.ConnectError("stopped by the test")
 
-    monkeypatch.setattr(fetch._DeadlineStream, "start_tls", start_tls)
+    monkeypatch.setattr(egress._DeadlineStream, "start_tls", start_tls)
     resolve_to(monkeypatch, "127.0.0.1")
     with pytest.raises(FetchFailed):
         fetcher().fetch(f"https://a.example:{server.server_address[1]}/")

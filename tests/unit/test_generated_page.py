@@ -11,8 +11,7 @@ from lxml import etree
 from PIL import Image
 
 from casola_ocr.exports import result_schema
-from casola_ocr.exports.document import PAGE_RESULT
-from casola_ocr.model import Block, Try
+from casola_ocr.pages import PAGE_RESULT, Block, Try
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.flags import BLANK, EMPTY_OUTPUT, MARKUP, UNCALIBRATED, UNTRUSTED
 from casola_ocr.text.generated_page import build_generated_page
@@ -31,7 +30,7 @@ def test_blocks_have_labels_and_places_and_lines_have_their_blocks() -> None:
         "header", "title", "text", "sub_title", "text", "equation", "image", "image_caption",
         "table_caption", "table", "footer",
     ]  # fmt: skip
-    assert PAPER_PAGE.blocks[4] == Block(label="text", box=(110, 360, 890, 800))
+    assert (PAPER_PAGE.blocks[4].label, PAPER_PAGE.blocks[4].box) == ("text", (110, 360, 890, 800))
     assert {line.block for line in PAPER_PAGE.lines} == set(range(11)) - {6}
     assert all(line.box == PAPER_PAGE.blocks[line.block].box for line in PAPER_PAGE.lines)
     assert [line.row for line in PAPER_PAGE.lines] == list(range(len(PAPER_PAGE.lines)))
@@ -47,6 +46,17 @@ def test_text_and_markdown_are_the_blocks_with_empty_lines_between() -> None:
     assert [line.text for line in PAPER_PAGE.lines] == list(
         filter(None, PAPER_PAGE.text.split("\n"))
     )
+
+
+def test_blocks_know_where_their_markdown_stands() -> None:
+    spans = [block.span for block in PAPER_PAGE.blocks if block.span]
+    assert len(spans) == 11
+    whole = PAPER_PAGE.markdown or ""
+    assert "\n\n".join(whole[start:end] for start, end in spans) == whole
+    start, end = PAPER_PAGE.blocks[6].span or (0, 0)
+    assert whole[start:end] == "<!-- image -->"
+    start, end = PAPER_PAGE.blocks[9].span or (0, 0)
+    assert whole[start:end].startswith("<table>")
 
 
 def test_numbers_come_from_the_words() -> None:
@@ -68,7 +78,7 @@ def test_an_engine_with_a_calibration_is_calibrated() -> None:
 
 def test_a_receipt_without_places_has_the_whole_page() -> None:
     page = page_of(generated(RECEIPT))
-    assert page.blocks == (Block(label="text", box=WHOLE),)
+    assert page.blocks == (Block(label="text", box=WHOLE, span=(0, len(page.markdown or ""))),)
     assert page.text == RECEIPT
     assert len(page.lines) == 8
     assert page.confidence_layout is None
@@ -109,7 +119,7 @@ def test_nothing_written_is_no_text_and_no_confidence() -> None:
 def test_a_picture_alone_is_blank_and_trusted() -> None:
     page = page_of(generated(grounded("image", [(0, 0, 999, 999)], "")))
     assert page.flags == (BLANK,)
-    assert page.blocks == (Block(label="image", box=WHOLE),)
+    assert page.blocks == (Block(label="image", box=WHOLE, span=(0, 14)),)
     assert not UNTRUSTED.intersection(page.flags)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from casola_ocr.model import Block
+from casola_ocr.pages import Block
 from casola_ocr.text.grouping import group
 from tests.exported import line
 

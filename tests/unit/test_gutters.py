@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.gutters import split_lines
 
 WIDTH, HEIGHT, PITCH = 10, 20, 30

@@ -24,19 +24,25 @@ FORBIDDEN = {
 ONE_HOME = {
     "redis": "casola_ocr/records/connection.py",
     "boto3": "casola_ocr/objects/s3.py",
-    "ijson": "casola_ocr/exports/document.py",
+    "ijson": "casola_ocr/pages.py",
     "rapidocr": "workers/engines/ppocr.py",
     "pypdfium2": "casola_ocr/documents/pdf.py",
     "pillow_heif": "casola_ocr/documents/images.py",
 }
 
 
-def imports(file: Path) -> Iterator[str]:
+def modules(file: Path) -> Iterator[str]:
+    """What a file imports; of ``from a import b`` both ``a`` and ``a.b``."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
+            yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.split(".")[0]
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def imports(file: Path) -> Iterator[str]:
+    return (module.split(".")[0] for module in modules(file))
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)
@@ -49,6 +55,14 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         if (found := FORBIDDEN[room] & set(imports(file)))
     }
     assert wrong == {}
+
+
+def test_wire_formats_know_neither_errands_nor_webhooks() -> None:
+    files = list((ROOT / "casola_ocr/wire").rglob("*.py"))
+    assert files
+    found = {(file.name, module) for file in files for module in modules(file)}
+    unwanted = ("casola_ocr.errands", "casola_ocr.webhooks")
+    assert {(name, module) for name, module in found if module.startswith(unwanted)} == set()
 
 
 def test_each_backend_library_has_one_home() -> None:

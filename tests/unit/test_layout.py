@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.layout import Layout, lay_out
 from casola_ocr.text.markdown import markdown_of
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from casola_ocr.model import Block
+from casola_ocr.pages import Block
 from casola_ocr.text.markdown import escape, markdown_of, plain
 from tests.exported import line
 

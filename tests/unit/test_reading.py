@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from casola_ocr import cli
-from casola_ocr.reading import client
+from casola_ocr.client import patience
 from tests.read_server import ReadServer, running
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -133,16 +133,15 @@ def test_options_are_passed_on_and_empty_ones_are_not(server: ReadServer, scans:
 def test_a_busy_server_is_waited_for(
     server: ReadServer, scans: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(client, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.01)
     server.refuse = [(status, "0"), (status, "0")]
     assert read(server, "scans/a.png").stdout == "a.png\n"
 
 
 def test_a_server_that_stays_busy_is_given_up_with_its_reason(
-    server: ReadServer, scans: Path, monkeypatch: pytest.MonkeyPatch
+    server: ReadServer, scans: Path
 ) -> None:
-    monkeypatch.setattr(client, "BUSY_SECONDS", 0)
-    server.refuse = [(429, "0")]
+    server.refuse = [(429, "9999")]
     done = read(server, "scans/a.png")
     assert (done.exit_code, done.stderr) == (1, "error: scans/a.png: busy\n")
 
@@ -150,7 +149,7 @@ def test_a_server_that_stays_busy_is_given_up_with_its_reason(
 def test_an_answer_that_breaks_off_is_asked_for_again(
     server: ReadServer, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.01)
     server.cut = 2
     read(server, "scans/a.png", "-f", "txt")
     assert (scans / "a.txt").read_text() == "a.png"

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from casola_ocr.model import Line
+from casola_ocr.pages import Line
 from casola_ocr.text.reading_order import read_regions
 
 HEIGHT = 20

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from casola_ocr.corpus import Entry, halves
-from casola_ocr.model import Line, Word
+from casola_ocr.pages import Line, Word
 from casola_ocr.text.calibration import chance
 from casola_ocr.text.reliability import (
     LEAST_CHANCE,

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import RunningService, free_port
 from tests.pages import as_bytes, draw_page
+from tests.running import RunningService, free_port
 from tests.vllm.live import CPU_ARGUMENTS, ENVIRONMENT, within
 
 MODEL = "deepseek-ocr-v2"
@@ -24,6 +24,8 @@ START_SECONDS = 240
 #: A page that has begun is opened and scaled first; nothing outside tells when the model has it,
 #: and it keeps it for ten seconds or more.
 INTO_MODEL_SECONDS = 2
+#: What `compose.yaml` gives a worker.
+GRACE_SECONDS = 30
 PAGE = as_bytes(draw_page(["A small page"], width=320), "PNG")
 
 
@@ -42,6 +44,8 @@ def service(
             "CASOLA_SLOTS": "4",
             "CASOLA_VLLM_ARGS": json.dumps(CPU_ARGUMENTS),
             "CASOLA_VLLM_MAX_TOKENS": str(TOKENS),
+            # Less than a page takes.
+            "CASOLA_DRAIN_SECONDS": "1",
             # The ladder ends when half of it is over.
             "CASOLA_PAGE_TIMEOUT_SECONDS": "90",
         },
@@ -93,6 +97,12 @@ def engine_processes(service: RunningService) -> list[psutil.Process]:
     return service.processes("VLLM::")
 
 
+def worker_of(engine: list[psutil.Process]) -> psutil.Process:
+    """The worker whose model these processes run."""
+    (worker,) = {process.parent().parent() for process in engine if process.parent() in engine}
+    return worker
+
+
 def test_a_page_becomes_a_result_with_tries_confidence_and_flags(service: RunningService) -> None:
     page = page_of(service, submit(service))
     assert page["engine"] == MODEL
@@ -134,6 +144,19 @@ def test_a_cancelled_page_is_let_go_of(service: RunningService) -> None:
     assert page_of(service, submit(service))["tries"]
 
 
+def test_a_worker_that_is_told_to_stop_hands_its_page_back(service: RunningService) -> None:
+    request_id = submit(service)
+    wait_until_read(service, request_id)
+    before = engine_processes(service)
+    worker = worker_of(before)
+    worker.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs([worker, *before], timeout=GRACE_SECONDS)
+    assert not alive, f"did not stop in time:\n{service.log()}"
+    page = page_of(service, request_id)
+    assert page["attempts"] == 1, "what was handed back is no failed attempt"
+    assert page["tries"]
+
+
 def test_a_page_survives_the_death_of_the_models_process(service: RunningService) -> None:
     request_id = submit(service)
     wait_until_read(service, request_id)
@@ -149,7 +172,7 @@ def test_a_killed_worker_takes_the_models_process_with_it(service: RunningServic
     request_id = submit(service)
     wait_until_read(service, request_id)
     before = engine_processes(service)
-    (worker,) = {process.parent().parent() for process in before if process.parent() in before}
+    worker = worker_of(before)
     worker.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(before, timeout=5)
     assert not alive

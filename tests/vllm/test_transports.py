@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,38 +16,17 @@ import pytest
 
 from casola_ocr.errors import ConfigurationError, EngineDied, EngineFailed
 from casola_ocr.model import Wishes
-from casola_ocr.settings import Settings
-from tests.e2e.conftest import free_port
-from tests.pages import draw_page
+from casola_ocr.text.generated import Generated
+from tests.running import free_port
 from tests.vllm import live
-from tests.vllm.live import CPU_ARGUMENTS
+from tests.vllm.conftest import TOKENS, V1, V1_PAGE, settings
 from workers.engines import vllm_versions
 from workers.engines.deepseek import DeepSeekEngine
-from workers.engines.transport import Request, Transport
+from workers.engines.transport import BACK_OFF_SECONDS, Request, Transport
 from workers.engines.vllm_engine import InProcess
 from workers.engines.vllm_remote import Remote
 
-TOKENS = 12
-NAME = "deepseek-ocr"
-PAGE = draw_page(["A small page"], width=320).convert("RGB")
-REQUEST = Request(image=PAGE, wishes=Wishes(mode="text"), temperature=0.0, ngram=30, window=90)
-
-
-def settings(**more: object) -> Settings:
-    return Settings(
-        vllm_dtype="float32",
-        vllm_max_model_tokens=2048,
-        slots=4,
-        vllm_args=json.dumps(CPU_ARGUMENTS),
-        **{"vllm_max_tokens": TOKENS, **more},
-    )
-
-
-@pytest.fixture(scope="module")
-def within(checkpoint_v1: Path) -> Iterator[InProcess]:
-    transport = InProcess(NAME, str(checkpoint_v1), settings())
-    yield transport
-    transport.close()
+REQUEST = Request(image=V1_PAGE, wishes=Wishes(mode="text"), temperature=0.0, ngram=30, window=90)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +67,7 @@ def test_a_page_comes_back_with_the_confidence_of_each_token(within: InProcess) 
 def test_a_server_reads_what_the_engine_within_reads(
     within: InProcess, server: str, checkpoint_v1: Path
 ) -> None:
-    remote = Remote(NAME, str(checkpoint_v1), settings(vllm_url=server))
+    remote = Remote(V1, str(checkpoint_v1), settings(vllm_url=server))
     try:
         there, here = remote.generate(REQUEST, None), within.generate(REQUEST, None)
     finally:
@@ -103,7 +81,7 @@ def test_a_server_reads_what_the_engine_within_reads(
 def test_a_page_that_nobody_wants_is_let_go_of_on_the_server_too(
     server: str, checkpoint_v1: Path
 ) -> None:
-    remote = Remote(NAME, str(checkpoint_v1), settings(vllm_url=server, vllm_max_tokens=1500))
+    remote = Remote(V1, str(checkpoint_v1), settings(vllm_url=server, vllm_max_tokens=1500))
     try:
         stop_one(remote)
     finally:
@@ -114,6 +92,30 @@ def test_a_page_that_nobody_wants_is_let_go_of_within_a_second(within: InProcess
     stop_one(within)
     unfinished = within._engine.output_processor.has_unfinished_requests
     assert live.within(1, lambda: not unfinished())
+
+
+def test_a_page_waits_while_the_engine_takes_no_more(
+    within: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # vLLM itself has no limit unless it is told one.
+    limits = within._engine.scheduler_config
+    monkeypatch.setattr(limits, "max_num_queued_reqs", 0)
+    read: list[Generated] = []
+    page = threading.Thread(target=lambda: read.append(within.generate(REQUEST, None)))
+    page.start()
+    page.join(2 * BACK_OFF_SECONDS)
+    assert page.is_alive() and not read
+    assert not within._engine.output_processor.has_unfinished_requests()
+    limits.max_num_queued_reqs = None
+    page.join(300)
+    assert len(read[0].starts) == TOKENS
+
+
+def test_a_page_that_waits_for_room_can_be_given_up(
+    within: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(within._engine.scheduler_config, "max_num_queued_reqs", 0)
+    stop_one(within)
 
 
 def stop_one(transport: Transport) -> None:
@@ -127,8 +129,8 @@ def stop_one(transport: Transport) -> None:
 
 
 def test_a_prompt_is_read_with_the_ladder_and_every_try_is_kept(within: InProcess) -> None:
-    engine = DeepSeekEngine(NAME, within, page_seconds=1)
-    page = engine.read(PAGE, page=1, attempt=1, language="auto", wishes=Wishes(prompt="Who?"))
+    engine = DeepSeekEngine(V1, within, page_seconds=1)
+    page = engine.read(V1_PAGE, page=1, attempt=1, language="auto", wishes=Wishes(prompt="Who?"))
     assert "truncated" in page.flags
     assert [read.how for read in page.tries] == ["n-gram 30/90"]
     assert page.tries[0].tokens == TOKENS
@@ -136,16 +138,16 @@ def test_a_prompt_is_read_with_the_ladder_and_every_try_is_kept(within: InProces
 
 def test_a_model_that_is_another_one_is_refused_in_one_line(checkpoint_v2: Path) -> None:
     with pytest.raises(ConfigurationError, match="needs DeepseekOCRForCausalLM"):
-        InProcess(NAME, str(checkpoint_v2), settings())
+        InProcess(V1, str(checkpoint_v2), settings())
 
 
 def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it() -> None:
     with pytest.raises(ConfigurationError, match="hf download nobody/nothing"):
-        InProcess(NAME, "nobody/nothing", settings())
+        InProcess(V1, "nobody/nothing", settings())
 
 
 def test_an_engine_that_was_killed_is_known_to_be_dead(checkpoint_v1: Path) -> None:
-    transport = InProcess(NAME, str(checkpoint_v1), settings())
+    transport = InProcess(V1, str(checkpoint_v1), settings())
     try:
         (core,) = transport._engine.engine_core.resources.engine_manager.processes
         os.kill(core.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from casola_ocr.engines import PPOCR_LANGUAGES
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
-from casola_ocr.model import Line, PageResult
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.text import flags
 from casola_ocr.text.calibration import calibrated
 from casola_ocr.text.fusion import fuse

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from casola_ocr.model import PageResult, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import PageResult
 
 
 class Engine(Protocol):

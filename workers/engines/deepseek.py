@@ -19,11 +19,12 @@ from PIL import Image
 from casola_ocr.documents.ink import ink_of, is_flat
 from casola_ocr.errors import CasolaError
 from casola_ocr.languages import parse_codes
-from casola_ocr.model import PageResult, Try, Wishes
+from casola_ocr.model import Wishes
+from casola_ocr.pages import PageResult, Try
 from casola_ocr.settings import Settings
 from casola_ocr.text.flags import FALLBACK, STRETCHED, UNTRUSTED
 from casola_ocr.text.generated import Generated
-from casola_ocr.text.generated_page import build_generated_page
+from casola_ocr.text.generated_page import build_generated_page, distrust
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.base import Engine
@@ -144,7 +145,7 @@ class DeepSeekEngine:
             results.append(result)
             if not tries[-1].flags:
                 break
-        best = min(results, key=_badness)
+        best = min(results, key=distrust)
         if tries[-1].flags and wishes.fallback:
             best = self._fallen_back(image, page, attempt, language, tries) or best
         return replace(best, tries=tuple(tries), seconds=round(time.monotonic() - begun, 3))
@@ -249,7 +250,3 @@ def _try(engine: str, how: str, result: PageResult, generated: Generated) -> Try
         confidence=result.confidence_raw,
         tokens=len(generated.starts),
     )
-
-
-def _badness(result: PageResult) -> tuple[int, float]:
-    return len(UNTRUSTED.intersection(result.flags)), -(result.confidence_raw or 0.0)

@@ -60,7 +60,10 @@ def _check_architecture(engine: str, model: str, config: Path) -> None:
 
 
 class Vocabulary:
-    """What a tokenizer's tokens are in bytes. Immutable."""
+    """What a tokenizer's tokens are in bytes, and how prompts are told with them.
+
+    Immutable; `begun` belongs to one thread, as tokenizers do.
+    """
 
     def __init__(self, tokenizer: Any):
         """Read a tokenizer of transformers.
@@ -73,6 +76,10 @@ class Vocabulary:
         for token in (IMAGE, END):
             if token not in vocabulary:
                 raise ConfigurationError(f"The model's tokenizer has no token {token}.")
+        if tokenizer.bos_token_id is None:
+            raise ConfigurationError("The model's tokenizer has no token that begins a text.")
+        self._tokenizer = tokenizer
+        self._begin: int = tokenizer.bos_token_id
         self.end = vocabulary[END]
         self.repeatable = [vocabulary[token] for token in REPEATABLE if token in vocabulary]
         letters = _byte_letters()
@@ -88,6 +95,14 @@ class Vocabulary:
                 "The model's tokenizer does not give back what it was given; the installed "
                 "version of transformers may take it for another kind."
             )
+
+    def begun(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, after the one that begins a text (BOS), as the model learned it.
+
+        Whether a tokenizer puts it there by itself depends on the version of transformers, whatever
+        ``add_bos_token`` of its settings says: 5.19 does not.
+        """
+        return [self._begin, *self._tokenizer.encode(prompt, add_special_tokens=False)]
 
     def bytes_of(self, number: int) -> bytes:
         return self._bytes.get(number, b"")

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from casola_ocr.errors import ConfigurationError, EngineFailed
-from casola_ocr.model import Line, PageResult
+from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.contrast import stretch
 from workers.engines.orientation import Sample, rotation_of, skew_of
-from workers.engines.ppocr_detect import Detector, Quads
+from workers.engines.ppocr_detect import Detector, LeanDetector, Quads
 from workers.engines.ppocr_recognise import Recognised, Recogniser, has_openvino
 from workers.engines.ppocr_words import Box, Token, clip, make_words, share, token_confidences
 
@@ -86,7 +86,7 @@ class PPOcrEngine:
             _quiet_rapidocr()
             # The detector is loaded on first use.
             reader(np.asarray(_warm_image()))
-            self._detector = Detector(reader.text_det)
+            self._detector = Detector(LeanDetector(reader.text_det))
             self._recogniser = Recogniser(
                 recogniser, threads, crop=reader.crop_text_regions, decoder=CTCLabelDecode
             )
@@ -125,17 +125,19 @@ class PPOcrEngine:
             return Reading([], upright)
         try:
             image = stretch(image if image.mode == "RGB" else image.convert("RGB"))
+            # Not kept meanwhile: finding needs the most memory, and looks at few of them.
+            quads = self._detector.find(_pixels(image))
             pixels = _pixels(image)
-            quads = self._detector.find(pixels)
             rotation = rotation_of(quads, partial(self._sample, pixels))
             if rotation:
-                upright = Upright(image.size, rotation)
-                pixels = _pixels(upright.turn(image))
-                quads = self._detector.find(pixels)
-            upright = Upright(image.size, rotation, skew_of(quads))
-            self._detector.release()
+                del pixels
+                image = Upright(image.size, rotation).turn(image)
+                quads = self._detector.find(_pixels(image))
+                pixels = _pixels(image)
+            upright = Upright(upright.size, rotation, skew_of(quads))
             reading = self._read_lines(pixels, quads, upright)
             self._recogniser.release()
+            _trim()
             return reading
         except Exception as error:
             raise EngineFailed("The engine could not read the page.") from error
@@ -229,6 +231,12 @@ def _give_memory_back() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+
+
+def _trim() -> None:
+    """Give the small blocks back too that a page left behind (glibc only)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _pixels(image: Image.Image) -> _Pixels:

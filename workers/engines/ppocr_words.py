@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from casola_ocr.model import Word
+from casola_ocr.pages import Word
 from casola_ocr.text.counts import is_ideograph
 
 Box = tuple[int, int, int, int]

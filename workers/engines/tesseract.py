@@ -19,7 +19,7 @@ from PIL import Image
 from casola_ocr.engines import not_installed
 from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
-from casola_ocr.model import Line, PageResult, Word
+from casola_ocr.pages import Line, PageResult, Word
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.page import build_page

@@ -88,7 +88,7 @@ class InProcess(Transport):
     async def _output(self, request: Request) -> Any:
         name = uuid.uuid4().hex
         prompt = {
-            "prompt": raw_prompt(request.wishes),
+            "prompt_token_ids": self._vocabulary.begun(raw_prompt(request.wishes)),
             "multi_modal_data": {"image": request.image},
             # Without a name of its own a page can be given what the encoder saw of another.
             "multi_modal_uuids": {"image": [name]},

@@ -3,11 +3,12 @@
 --   key                    type    what it holds
 --   job:{id}               hash    the record: v tenant state run model engine language file_name
 --                                  media_type lane batch total done failed words confidence created
---                                  started finished expires error detail size fingerprint position; and while
+--                                  started finished expires error detail size fingerprint position hook; and while
 --                                  it is unfinished: pool (where its pages wait), ready (pages whose
 --                                  image exists), next (lowest page that was never taken), avail
 --                                  (pages that a worker may take), listed (1 while the pool lists it),
---                                  window, owed (pages in casola:pending), owed_bytes
+--                                  window, owed (pages in casola:pending), owed_bytes, lent (pool to
+--                                  which pages of it were lent)
 --   job:{id}:pages         hash    step -> state; a step is prepare, finish, erase or a page: its
 --                                  position among the wanted ones; a page that was never taken has no
 --                                  field. States:
@@ -18,6 +19,8 @@
 --                                    d:{attempt}-{fence}             read; names the winning result
 --                                    f:{attempt}-{fence}:{code}      failed for good
 --   job:{id}:again         list    pages to be taken again, before `next`
+--   job:{id}:lent          list    pages that wait in the pool to which they were lent; their state is
+--                                  w, and at their time they are their own pool's again
 --   ev:{id}                stream  events of the job from its first claim on (a stream takes 4 KB, so
 --                                  what only waits has none); the last one has type=finished
 --   lib:{tenant}           zset    {created, 13 digits}/{id}, all scores 0
@@ -29,7 +32,8 @@
 --                                  of the same name makes a worker look
 --   wait:{pool}:{lane}:{tenant}  list  that tenant's jobs that have work there, the next one first
 --   casola:waiting         hash    pool -> steps that a worker may take
---   casola:running         hash    pool, and {pool}/{tenant} -> claimed steps
+--   casola:running         hash    pool, and {pool}/{tenant} -> claimed steps; lent pages count in
+--                                  their own pool
 --   casola:turns           hash    pool -> takes while both lanes waited
 --   casola:due             zset    {id}/{step} -> ms at which its lease or its delay ends
 --   casola:outside         set     {id}/{step} claimed for its last attempt by a worker of many pages,
@@ -39,14 +43,24 @@
 --   casola:pending         hash    '*' and tenant names -> pages accepted and not terminal
 --   casola:pending_bytes   hash    '*' and tenant names -> bytes of unfinished documents
 --   casola:drain           hash    '*' and tenant names -> {pages a second} {ms of the last page}
+--   casola:pace            hash    pool -> {ms that a step of it takes, averaged} {steps averaged, up to 50}
+--   casola:events          channel {id} {stream position} {field} {value} … of each event, as JSON
+--   casola:changes         stream  {tenant, id} of the last jobs that were submitted, ended or deleted
 --   casola:expiry          zset    {tenant}/{id} -> ms at which the job is to be deleted
+--   casola:start_by        zset    id -> ms at which the job is to be cancelled unless it was begun
 --   casola:dead            zset    id -> ms at which a page of it failed for a reason of ours
+--   casola:failures:{hour} hash    code -> pages, and documents that could not be opened, that failed in
+--                                  that hour since 1970; kept for a day
+--   hooks:lanes            zset    lane of deliveries, {tenant}/{host's hash} -> ms at which to look at it
+--   hooks:{lane}           zset    {id}-{run} -> ms at which its delivery is due, or its lease is over
 --   casola:slots           zset    worker child -> ms when it was last seen
 --   casola:slot_caps       hash    worker child -> what it can do, comma separated
 --   casola:epoch           string  schema version; does not exist after the records were wiped
 --   casola:name            string  a random name of these records
 --   casola:listed          string  the same and the server's run, once every ended job is in its library
---   idem:{id}              string  nonce of the request that is submitting this job now
+--   idem:{id}              string  nonce of the request that is submitting this job now; of one that
+--                                  creates something else, answer:{hash of its key} instead of an ID
+--   again:{tenant}:{hash}  string  jobs that an SDK's try submitted, with spaces between
 
 --- Hints that may lie in one queue: each take that leaves work behind adds the next one.
 local HINTS = 32
@@ -56,8 +70,19 @@ local BULK_TURN = 5
 local SKIPPED_TENANTS = 64
 --- How long in seconds events are kept after a job ended: for whoever was about to wait for it.
 local EVENTS_KEEP = 60
+--- Lanes of deliveries that are looked at in one take.
+local HOOK_LOOKS = 256
+--- In so many ms lanes are looked at again when too many of them had their share.
+local HOOK_PASSED = 500
 --- Time in ms over which the rate of finished pages is averaged.
 local DRAIN_MS = 30000
+--- Pages over which the time of one is averaged.
+local PACED = 50
+--- Milliseconds that failures are counted together, and how many of these are kept.
+local FAILURES_MS, FAILURES_KEPT = 3600000, 24
+
+--- Changes of jobs that are kept: who missed more compares all jobs.
+local CHANGES_KEPT = 20000
 
 --- Milliseconds since 1970 by this server's clock: the only clock that leases know.
 local function now_ms()
@@ -67,8 +92,15 @@ end
 
 local function int(value) return string.format('%.0f', value) end
 
+--- Tell those who follow the job; the stream is for whoever comes later, or missed it.
 local function event(id, ...)
-  redis.call('XADD', 'ev:' .. id, 'MAXLEN', '~', 1024, '*', ...)
+  local position = redis.call('XADD', 'ev:' .. id, 'MAXLEN', '~', 1024, '*', ...)
+  redis.call('PUBLISH', 'casola:events', cjson.encode({ id, position, ... }))
+end
+
+--- Tell those who keep an index of all jobs that one is not as it was.
+local function changed(tenant, id)
+  redis.call('XADD', 'casola:changes', 'MAXLEN', '~', CHANGES_KEPT, '*', 'tenant', tenant, 'id', id)
 end
 
 local function is_terminal(state)
@@ -109,6 +141,15 @@ local function drained(tenant, now)
     local rate = drain_rate(who, now) + 1000 / DRAIN_MS
     redis.call('HSET', 'casola:drain', who, string.format('%.6f %.0f', rate, now))
   end
+end
+
+--- Average how long a claimed page took: its fence is the time of its claim in µs.
+local function paced(pool, fence, now)
+  local took = now - tonumber(fence) / 1000
+  local pace, n = string.match(redis.call('HGET', 'casola:pace', pool) or '0 0', '^(%S+) (%d+)$')
+  pace, n = tonumber(pace), math.min(tonumber(n) + 1, PACED)
+  pace = pace + (math.max(0, took) - pace) / n
+  redis.call('HSET', 'casola:pace', pool, string.format('%.1f %.0f', pace, n))
 end
 
 --- Whether a tenant may add pages and bytes; a limit of 0 is none. An empty service takes anything.
@@ -161,6 +202,15 @@ local function delist(pool, lane, tenant, id)
   if redis.call('EXISTS', jobs) == 0 then
     redis.call('LREM', 'wait:' .. pool .. ':' .. lane, 1, tenant)
   end
+end
+
+--- A page does not wait where it was lent to any more.
+local function unlend(id, page)
+  local job = 'job:' .. id
+  local f = redis.call('HMGET', job, 'lent', 'lane', 'tenant')
+  if not f[1] or redis.call('LREM', job .. ':lent', 1, page) == 0 then return end
+  count('casola:waiting', f[1], -1)
+  if redis.call('EXISTS', job .. ':lent') == 0 then delist(f[1], f[2], f[3], id) end
 end
 
 local function step_pool(step, pages_pool)
@@ -263,6 +313,13 @@ local function unclaim(id, step)
   count('casola:running', pool .. '/' .. f[2], -1)
 end
 
+--- Count a failure for operators; its state is f:{attempt}-{fence}:{code}.
+local function failed(state, now)
+  local key = 'casola:failures:' .. int(math.floor(now / FAILURES_MS))
+  redis.call('HINCRBY', key, string.match(state, '([^:]+)$'), 1)
+  redis.call('EXPIRE', key, (FAILURES_KEPT + 1) * FAILURES_MS / 1000)
+end
+
 local function dead(id, now)
   redis.call('ZADD', 'casola:dead', now, id)
 end
@@ -278,15 +335,17 @@ local function finish_if_ended(id, hints)
 end
 
 --- Make a page terminal. `state` is d:… or f:…; the page is neither claimed nor available any more.
-local function settle(id, page, state, now)
+--- More arguments are fields of its event.
+local function settle(id, page, state, now, ...)
   local job = 'job:' .. id
   local done = string.sub(state, 1, 1) == 'd'
   local tenant = redis.call('HGET', job, 'tenant')
   redis.call('HSET', job .. ':pages', page, state)
   redis.call('HINCRBY', job, done and 'done' or 'failed', 1)
+  if not done then failed(state, now) end
   owe(id, tenant, -1, 0)
   drained(tenant, now)
-  event(id, 'type', 'page', 'page', page, 'status', done and 'done' or 'failed')
+  event(id, 'type', 'page', 'page', page, 'status', done and 'done' or 'failed', ...)
 end
 
 --- The step was tried as often as is allowed: fail what it was about and let the rest go on.
@@ -304,6 +363,7 @@ local function exhaust(id, step, attempts, now, hints)
     dead(id, now)
     redis.call('HSET', job, 'error', 'attempts_exhausted')
     redis.call('HSET', pages, 'prepare', 'f:' .. attempts .. '-0' .. code)
+    failed(code, now)
     return offer(id, 'finish', 0, hints)
   end
   -- It died of the page after the last one that is ready; the others are not to suffer.
@@ -341,6 +401,13 @@ local function ended_batch(batch, keep_seconds)
   return f[2] == '1' and batch or ''
 end
 
+--- Have a lane of deliveries looked at when its first one is due.
+local function place_lane(lane)
+  local first = redis.call('ZRANGE', 'hooks:' .. lane, 0, 0, 'WITHSCORES')
+  if first[2] then redis.call('ZADD', 'hooks:lanes', first[2], lane)
+  else redis.call('ZREM', 'hooks:lanes', lane) end
+end
+
 --- Take a job out of everything that waits, runs or is owed; its terminal pages stay.
 local function halt(id)
   local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
@@ -361,6 +428,7 @@ local function halt(id)
       delist(pool, f[2], f[1], id)
     elseif kind == 'w' then
       redis.call('ZREM', 'casola:due', id .. '/' .. step)
+      unlend(id, step)
     end
     if kind ~= 'd' and kind ~= 'f' then redis.call('HDEL', pages, step) end
   end
@@ -373,6 +441,6 @@ local function halt(id)
   if open and f[6] and f[6] ~= '' then
     redis.call('HINCRBY', 'batch:' .. f[6], 'open', -1)
   end
-  redis.call('HDEL', job, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')
+  redis.call('HDEL', job, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes', 'lent')
   return claims
 end

@@ -12,7 +12,7 @@ if f[1] ~= 'cancelled' then
   unclaim(id, 'finish')
   redis.call('HDEL', pages, 'finish', 'prepare')
   settle_debts(id, f[2])
-  redis.call('HDEL', key, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes')
+  redis.call('HDEL', key, 'ready', 'next', 'avail', 'listed', 'window', 'owed', 'owed_bytes', 'lent')
 else
   -- Cancelling did all that when it was asked for.
   unclaim(id, 'finish')
@@ -24,4 +24,5 @@ for i, field in ipairs({ 'words', 'confidence', 'error', 'detail' }) do
 end
 for _, name in ipairs({ key, pages }) do redis.call('EXPIRE', name, ARGV[9]) end
 redis.call('EXPIRE', 'ev:' .. id, math.min(EVENTS_KEEP, ARGV[9]))
+changed(f[2], id)
 return { 'ok', ended_batch(f[3], ARGV[9]) }

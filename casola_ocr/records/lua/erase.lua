@@ -28,4 +28,5 @@ redis.call('HSET', key, 'tenant', tenant, 'state', 'deleted', 'lane', f[2] or 'b
 redis.call('EXPIRE', key, ARGV[5])
 redis.call('HSET', pages, 'erase', 'w:0')
 redis.call('ZADD', 'casola:due', now_ms() + tonumber(ARGV[4]), id .. '/erase')
+changed(tenant, id)
 return { claims, ended }

@@ -13,4 +13,5 @@ redis.call('ZREM', 'lib:' .. f[1], string.format('%013.0f/%s', tonumber(f[2]), i
 redis.call('ZREM', 'casola:expiry', f[1] .. '/' .. id)
 if f[3] ~= '' then redis.call('ZREM', 'batch:' .. f[3] .. ':jobs', id) end
 redis.call('DEL', 'job:' .. id, 'job:' .. id .. ':pages', 'ev:' .. id)
+changed(f[1], id)
 return 1

@@ -9,11 +9,12 @@ end
 for _, key in ipairs(redis.call('KEYS', 'job:????*')) do
   local id = string.match(key, '^job:([^:]+)$')
   if id then
-    local f = redis.call('HMGET', key, 'tenant', 'pool', 'avail', 'owed', 'owed_bytes')
+    local f = redis.call('HMGET', key, 'tenant', 'pool', 'avail', 'owed', 'owed_bytes', 'lent')
     for _, who in ipairs({ '*', f[1] }) do
       add('casola:pending', who, tonumber(f[4] or '0'))
       add('casola:pending_bytes', who, tonumber(f[5] or '0'))
     end
+    if f[6] then add('casola:waiting', f[6], redis.call('LLEN', key .. ':lent')) end
     if f[2] then add('casola:waiting', f[2], tonumber(f[3] or '0')) end
     local all = redis.call('HGETALL', key .. ':pages')
     for i = 1, #all, 2 do

@@ -1,6 +1,7 @@
 -- Make a page terminal; only the claim that holds the page can, once.
 --   ARGV     id, page, fence, 'done' or an error code, dead ('1': an operator should look),
---            inline (documents of at most so many pages are finished by the caller), lease_ms
+--            inline (documents of at most so many pages are finished by the caller), lease_ms,
+--            words, confidence ('' = none)
 --   returns  {'won', fence of finish or '', hints} | {'lost'} it is somebody else's, or terminal
 local id, page, fence, code = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
@@ -15,7 +16,9 @@ local run = held(id, page, fence)
 if not run then return { 'lost' } end
 unclaim(id, page)
 local name = run.attempt .. '-' .. fence
-settle(id, page, code == 'done' and 'd:' .. name or 'f:' .. name .. ':' .. code, now)
+paced(redis.call('HGET', job, 'pool'), fence, now)
+settle(id, page, code == 'done' and 'd:' .. name or 'f:' .. name .. ':' .. code, now,
+  'words', ARGV[8], 'confidence', ARGV[9])
 if ARGV[5] == '1' then dead(id, now) end
 
 local f = redis.call('HMGET', job, 'total', 'ready', 'done', 'failed')

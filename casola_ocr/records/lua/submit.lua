@@ -1,11 +1,13 @@
 -- Accept jobs of one tenant: all or none. Again with the same IDs changes nothing (a retry, a
 -- recovery), except for a job that ended and is to run once more (`run` is one more than before).
 --   ARGV[1]  JSON: {tenant, jobs: [{id, batch, first, run, pages, bytes, expires, nonce, dead, cancelled,
---                   ttl, fields: {…}, winners: {page: "a-f"}}], limits: {total_pages, …} or nothing: admit
+--                   start_by, ttl, fields: {…}, winners: {page: "a-f"}}], limits: {total_pages, …} or nothing: admit
 --                   all, whole: {batch, members} once every job of a batch is registered}
 --            first: 'prepare', 'page', or '' for a job that ended and is only to be listed; such a one
 --            keeps its record for `ttl` seconds, 0 = it is in its library and nothing else
 --            cancelled: ms at which it was cancelled, 0 = not: then it only finishes
+--            start_by: ms until which it has to be begun, 0 = whenever; one that is found again after
+--            that may have been begun before
 --   returns  {'ok', hints} | {'busy', …} as admit() | {'replay'} another request submits it now
 local a = cjson.decode(ARGV[1])
 local now, hints, tenant = now_ms(), {}, a.tenant
@@ -79,15 +81,19 @@ for _, job in ipairs(new) do
   local key = 'job:' .. job.id
   local listed, running = redis.call('EXISTS', key) == 1, job.first ~= ''
   redis.call('ZREM', 'casola:dead', job.id)
-  redis.call('DEL', key, key .. ':pages', key .. ':again', 'idem:' .. job.id)
+  redis.call('DEL', key, key .. ':pages', key .. ':again', key .. ':lent', 'idem:' .. job.id)
   redis.call('ZADD', 'lib:' .. tenant, 0, string.format('%013.0f/%s', tonumber(job.fields.created), job.id))
   if job.dead then redis.call('ZADD', 'casola:dead', job.fields.finished, job.id) end
   if job.expires > 0 then redis.call('ZADD', 'casola:expiry', job.expires, tenant .. '/' .. job.id) end
+  if job.start_by > now then redis.call('ZADD', 'casola:start_by', job.start_by, job.id) end
   if running or job.ttl > 0 then
     write_record(job)
     if job.batch ~= '' then add_to_batch(job, running) end
   end
-  if running then begin_work(job, listed) end
+  if running then
+    begin_work(job, listed)
+    changed(tenant, job.id)
+  end
 end
 if a.whole then
   local batch = 'batch:' .. a.whole.batch

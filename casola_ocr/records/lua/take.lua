@@ -59,6 +59,14 @@ local function next_page(id)
   return int(number), 0
 end
 
+--- The next page that the job lent to this pool, and how often it was tried.
+local function lent_page(id)
+  local job = 'job:' .. id
+  local page = redis.call('LPOP', job .. ':lent')
+  local state = redis.call('HGET', job .. ':pages', page)
+  return page, tonumber(string.match(state, '^w:(%d+)$'))
+end
+
 --- Have more pages prepared when few are left.
 local function unpark(id, avail, hints)
   local state = redis.call('HGET', 'job:' .. id .. ':pages', 'prepare')
@@ -78,7 +86,10 @@ while true do
   local job, pages = 'job:' .. id, 'job:' .. id .. ':pages'
   redis.call('HINCRBY', 'casola:waiting', pool, -1)
   local step, attempts
-  if string.sub(pool, 1, 6) == 'pages.' then
+  if string.sub(pool, 1, 6) == 'pages.' and redis.call('HGET', job, 'pool') ~= pool then
+    step, attempts = lent_page(id)
+    if redis.call('EXISTS', job .. ':lent') == 1 then redis.call('RPUSH', jobs, id) end
+  elseif string.sub(pool, 1, 6) == 'pages.' then
     local avail = redis.call('HINCRBY', job, 'avail', -1)
     step, attempts = next_page(id)
     if avail > 0 then

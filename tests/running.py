@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-import pytest
 
 #: First readiness of a service on two busy cores; a healthy one takes a few seconds.
 START_SECONDS = 90
+#: Several times as long as the API remembers a token.
+REFUSED_SECONDS = 30
 
 
 @dataclass
@@ -33,17 +34,20 @@ class RunningService:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self.environment.get("CASOLA_TLS") else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What a client has to trust of a service with CASOLA_TLS."""
+        return self.data_dir / "tls" / "ca.pem"
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cafile=self.ca_file) if self.ca_file.exists() else True
 
     def start(self) -> RunningService:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("CASOLA_")
-        }
-        environment |= {
-            "CASOLA_PORT": str(self.port),
-            "CASOLA_DATA_DIR": str(self.data_dir),
-            **self.environment,
-        }
+        environment = self._clean() | {"CASOLA_PORT": str(self.port), **self.environment}
         with (self.data_dir.parent / f"serve-{self.port}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "casola_ocr.cli", "serve"],
@@ -61,7 +65,10 @@ class RunningService:
             if self.process.poll() is not None:
                 raise AssertionError(f"the service ended:\n{self.log()}")
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if (
+                    httpx.get(f"{self.url}/readyz", timeout=5, verify=self.verify).status_code
+                    == 200
+                ):
                     return
             except httpx.HTTPError:
                 pass
@@ -107,9 +114,39 @@ class RunningService:
                 return url
         raise AssertionError("no reconciler is running")
 
+    def command(self, *arguments: str) -> str:
+        """What a command of ours prints that works on this service's data."""
+        return subprocess.run(
+            [sys.executable, "-m", "casola_ocr.cli", *arguments],
+            env=self._clean(), capture_output=True, text=True, timeout=60, check=True,
+        ).stdout  # fmt: skip
+
+    def token(self, tenant: str, *more: str) -> str:
+        """A token of a new tenant, once nobody is answered any more without one."""
+        self.command("tenants", "create", tenant)
+        printed = self.command("tokens", "create", "--tenant", tenant, *more)
+        self.wait_until_refused()
+        (found,) = [word for word in printed.split() if word.startswith("casola_")]
+        return found
+
+    def wait_until_refused(self, token: str = "") -> None:
+        """The API remembers for some seconds which tokens are good, and that none was needed."""
+        deadline = time.monotonic() + REFUSED_SECONDS
+        with self.client(token) as client:
+            while client.get("/api/v1/library?limit=1").status_code != 401:
+                assert time.monotonic() < deadline, "the token is still taken"
+                time.sleep(0.2)
+
+    def _clean(self) -> dict[str, str]:
+        """The environment of a process of ours, without what is set for others."""
+        others = {
+            name: value for name, value in os.environ.items() if not name.startswith("CASOLA_")
+        }
+        return others | {"CASOLA_DATA_DIR": str(self.data_dir)}
+
     def client(self, token: str = "") -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, timeout=120, headers=headers)
+        return httpx.Client(base_url=self.url, timeout=120, headers=headers, verify=self.verify)
 
     def finished(self, request_id: str, seconds: float = 120) -> dict[str, Any]:
         """The job once it is terminal; survives an API that is being restarted."""
@@ -117,7 +154,9 @@ class RunningService:
         job: dict[str, Any] = {}
         while time.monotonic() < deadline:
             try:
-                answer = httpx.get(f"{self.url}/api/v1/jobs/{request_id}", timeout=5)
+                answer = httpx.get(
+                    f"{self.url}/api/v1/jobs/{request_id}", timeout=5, verify=self.verify
+                )
                 job = answer.json() if answer.status_code == 200 else job
             except httpx.HTTPError:
                 pass
@@ -132,47 +171,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for all tests that leave it as they found it."""
-    running = RunningService(
-        data_dir=tmp_path_factory.mktemp("service") / "data",
-        port=free_port(),
-        environment={
-            "CASOLA_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
-            "CASOLA_FETCH_TIMEOUT_SECONDS": "4",
-        },
-    )
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def make_service(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
-    """Services of a test's own, to be killed at will."""
-    made: list[RunningService] = []
-
-    def make(**environment: str) -> RunningService:
-        running = RunningService(
-            data_dir=tmp_path / f"data{len(made)}",
-            port=free_port(),
-            # Short leases, so that a dead worker's page is given to another within seconds.
-            environment={
-                "CASOLA_LEASE_SECONDS": "4",
-                "CASOLA_HEARTBEAT_SECONDS": "1",
-                "CASOLA_RECONCILE_SECONDS": "0.5",
-                **environment,
-            },
-        )
-        made.append(running)
-        return running.start()
-
-    yield make
-    for running in made:
-        if running.process is not None and running.process.poll() is None:
-            running.stop()

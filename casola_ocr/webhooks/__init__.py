@@ -1,0 +1,1 @@
+"""Telling others that a job ended; what users see of it is in docs/webhooks.md."""

@@ -1,0 +1,35 @@
+"""Text that no encoding can write, on every surface."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api_stub import make_world
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/openai/v1/chat/completions", r'{"messages": [{"content": [{"type": "\ud800x"}]}]}'),
+        ("/openai/v1/responses", r'{"metadata": {"k": "\uDFFF"}}'),
+        ("/openai/v1/batches", r'{"metadata": {"\udbff": "v"}}'),
+        ("/mistral/v1/batch/jobs", r'{"metadata": {"a": "\ud800"}}'),
+        ("/mistral/v1/ocr", r'{"model": "\ud800"}'),
+        ("/fal/ocr", r'{"image_url": "\ud83dx\ude00"}'),
+        ("/api/v1/library/delete", r'{"request_ids": ["\ud800"]}'),
+        ("/api/v1/jobs", r'{"url": "data:,x", "webhook_url": "https://a.example/\ud800"}'),
+    ],
+)
+def test_half_a_character_is_no_json(path: str, body: str) -> None:
+    client = make_world().client
+    assert client.post(path, data=body, content_type="application/json").status_code in (400, 422)
+
+
+def test_a_pair_of_halves_is_one_character() -> None:
+    app = make_world().client.application
+    assert app.json.loads(rb'{"a": "\ud83d\ude00"}') == {"a": "😀"}
+
+
+def test_half_a_character_that_was_stored_can_be_told() -> None:
+    app = make_world().client.application
+    assert app.json.dumps({"model": "\ud800é"}) == '{"model": "?é"}'
