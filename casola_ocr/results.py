@@ -113,7 +113,7 @@ class Assembly:
                 self._weighted += values["confidence"] * values["words"]
                 self._weights += values["words"]
             if values.get("language") and values["words"]:
-                # An engine that cannot tell several that were asked for apart names them all.
+                # Some that were read earlier name all the languages that were asked for.
                 for code in values["language"].split(","):
                     self._languages[code] += values["words"]
             yield data

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from casola_ocr.engines import PPOCR_LANGUAGES
 from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.page import build_page
@@ -111,7 +112,8 @@ class PPOcrEngine:
             engine_version=self.version,
             attempts=attempt,
             seconds=time.perf_counter() - start,
-            language=None if language == "auto" else language,
+            asked=language,
+            known=PPOCR_LANGUAGES,
         )
 
     def recognise(self, image: Image.Image) -> Reading:
