@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from casola_ocr.engines import PPOCR_LANGUAGES
 from casola_ocr.errors import ConfigurationError, EngineFailed
 from casola_ocr.memory import give_large_blocks_back, give_small_blocks_back
 from casola_ocr.pages import Line, PageResult
@@ -107,7 +108,8 @@ class PPOcrEngine:
             engine_version=self.version,
             attempts=attempt,
             seconds=time.perf_counter() - start,
-            language=None if language == "auto" else language,
+            asked=language,
+            known=PPOCR_LANGUAGES,
         )
 
     def recognise(self, image: Image.Image) -> Reading:
