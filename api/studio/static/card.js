@@ -110,7 +110,7 @@ export function card(first, { onretry, ondelete }) {
     const engine = h("li", {}, named(state.engine || state.model));
     facts.replaceChildren(...[
       state.status === "completed" ? h("li", {}, confidence(state.confidence)) : h("li", { class: `pill ${state.status === "failed" ? "poor" : ""}` }, t.states[state.status]),
-      read && state.words !== null && h("li", {}, t.words(state.words)), state.pages.total > 0 && h("li", {}, t.pages(state.pages.total)), engine, time !== null && h("li", {}, t.seconds(time)),
+      read && state.words !== null && h("li", {}, t.words(state.words)), read && state.languages_found.length > 0 && h("li", {}, t.languages(state.languages_found)), state.pages.total > 0 && h("li", {}, t.pages(state.pages.total)), engine, time !== null && h("li", {}, t.seconds(time)),
     ].filter(Boolean));
     const more = button(t.more, { only: true, icon: "dots", kind: "small", "aria-haspopup": "menu", "aria-expanded": "false" });
     more.addEventListener("click", () => menu(more, [...(read ? formats(state) : []), ...(read ? [null] : []), { label: t.delete, run: remove }]));
