@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from casola_ocr.documents.names import MAX_NAME_BYTES, cut_name
+
 #: The entry that tells of documents and pages that are missing.
 ERRORS_NAME = "errors.json"
-#: Bytes of the longest name that a zip can be unpacked to.
-MAX_NAME_BYTES = 255
 #: What Windows unpacks no file with.
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 #: The earliest moment that a zip can hold.
@@ -55,7 +55,7 @@ class Archive:
 class EntryNames:
     """Names for entries: that of the original with another suffix, never twice the same.
 
-    Each can be unpacked wherever files have names of `MAX_NAME_BYTES` bytes.
+    Each can be unpacked, whatever the original was called.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def exported_name(original: str, suffix: str) -> str:
 
 def _short(stem: str, end: str) -> str:
     """The stem, cut where it is too long, with the end."""
-    return stem.encode()[: MAX_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+    return cut_name(stem, MAX_NAME_BYTES - len(end)) + end
 
 
 class _Sink(io.RawIOBase):

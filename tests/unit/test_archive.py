@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from casola_ocr.documents.names import MAX_NAME_LENGTH
-from casola_ocr.exports.archive import MAX_NAME_BYTES, Archive, EntryNames
+from casola_ocr.documents.names import MAX_NAME_BYTES, MAX_NAME_LENGTH
+from casola_ocr.exports.archive import Archive, EntryNames
 
 LONG = "漢" * (MAX_NAME_LENGTH - 4) + ".png"
 
