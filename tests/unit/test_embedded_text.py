@@ -204,9 +204,10 @@ def test_joined_forms_of_fonts_become_letters_and_hyphens_hyphens() -> None:
 @pytest.mark.parametrize(
     ("written", "character"),
     [("D83DDE00", "😀"), ("D840DC0B", "𠀋"), ("D83D", "\ufffd"), ("DE00", "\ufffd"),
-     ("DE00D83D", "\ufffd\ufffd"), ("DBFFDFFF", "\U0010ffff")],
+     ("DE00D83D", "\ufffd\ufffd"), ("DBFFDFFF", "\U0010ffff"),
+     ("0000", "\ufffd"), ("0007", "\ufffd")],
 )  # fmt: skip
-def test_a_character_that_a_pdf_writes_in_halves_is_one_and_half_a_one_is_told(
+def test_a_character_in_halves_is_made_whole_and_what_no_text_may_hold_is_told(
     written: str, character: str
 ) -> None:
     with pikepdf.open(io.BytesIO(make_pdf([text_page()]))) as changed:
