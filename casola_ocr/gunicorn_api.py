@@ -24,6 +24,7 @@ from gunicorn import util
 from gunicorn.app.base import BaseApplication
 
 from casola_ocr.errors import MalformedRequest
+from casola_ocr.memory import give_large_blocks_back
 from casola_ocr.settings import Settings, load_settings
 
 #: How long open requests may take to end when the API is stopped.
@@ -48,7 +49,7 @@ def options(settings: Settings) -> dict[str, object]:
         "bind": f"{host}:{settings.port}",
         "workers": settings.api_workers,
         "worker_class": "gevent",
-        "worker_connections": 2000,
+        "worker_connections": 4000,
         "limit_request_line": REQUEST_LINE_BYTES,
         "timeout": max(180, settings.sync_timeout_seconds + 60),
         "graceful_timeout": GRACE_SECONDS,
@@ -162,4 +163,5 @@ def allow_open_files() -> None:
 
 if __name__ == "__main__":
     allow_open_files()
+    give_large_blocks_back()
     Application().run()

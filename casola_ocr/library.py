@@ -23,7 +23,7 @@ class Wanted:
     statuses: frozenset[JobStatus] = frozenset()
     #: As the client named it, or the engine that reads it.
     model: str = ""
-    #: One of the languages that were asked for.
+    #: A code; see `Job.is_in`.
     language: str = ""
     #: Words that are looked for in the text and the file's name; see `casola_ocr.search.query`.
     text: str = ""
@@ -41,7 +41,7 @@ class Wanted:
         return (
             (not self.statuses or job.status in self.statuses)
             and (not self.model or self.model in (job.model, job.engine))
-            and (not self.language or self.language in job.language.split(","))
+            and (not self.language or job.is_in(self.language))
             and (self.file_name.casefold() in job.file_name.casefold())
             and (self.low_confidence is None or low == self.low_confidence)
         )

@@ -271,11 +271,22 @@ class Job:
     origin: str = ""
     #: As of the manifest; a job that was read back from its result has none.
     hook: str = ""
+    #: Codes of the languages of its pages once it ended, that of the most words first.
+    languages_found: tuple[str, ...] = ()
     version: int = SCHEMA_VERSION
     #: Of one that was looked at: steps that are taken before its first one, and seconds until it
     #: may have ended; None = not looked at, not so, or not known.
     queue_position: int | None = None
     eta_seconds: float | None = None
+
+    def is_in(self, language: str) -> bool:
+        """Whether it is in this language: see `languages`. A code without a script takes all."""
+        return any(f"{code}-".startswith(f"{language}-") for code in self.languages)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of those that were found, else of those that were asked for, or ``auto``."""
+        return self.languages_found or tuple(self.language.split(","))
 
     def to_dict(self) -> shapes.Job:
         """The public shape of a job."""
@@ -286,6 +297,7 @@ class Job:
             "model": self.model,
             "engine": self.engine,
             "language": self.language,
+            "languages_found": list(self.languages_found),
             "file_name": self.file_name,
             "media_type": self.media_type or None,
             "batch_id": self.batch_id or None,

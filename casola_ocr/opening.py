@@ -66,7 +66,7 @@ class JobPages:
     def __init__(self, document: documents.Document, job: Job):
         self._document = document
         self._selection = Selection.parse(job.selection)
-        self._language = None if job.language == "auto" else job.language
+        self._language = job.language
         self._prefer = job.text_layer == PREFER
 
     def count(self, most: int) -> int:
@@ -122,7 +122,7 @@ class JobPages:
             engine_version=embedded.version,
             attempts=1,
             seconds=time.monotonic() - begun,
-            language=self._language,
+            asked=self._language,
             flags=(TAKEN,),
         ).to_json()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from casola_ocr.selection import Selection
 from casola_ocr.side_by_side import AT_ONCE, each
 from casola_ocr.times import milliseconds
 
+#: Languages that are told of a job at most: a page that was misread makes one up now and then.
+MOST_LANGUAGES_FOUND = 5
 #: Between the pages of a joined text.
 PAGE_BREAK = "\f"
 #: Where a stored result goes on after the job's own fields; no escaped string can hold it.
@@ -75,7 +78,7 @@ def failed_page(job: Job, position: int, *, attempts: int, error: JobError) -> P
 
 @dataclass
 class Assembly:
-    """The result of a job being joined; `words` and `confidence` are known when it was read."""
+    """The result of a job being joined; its words, confidence and languages come with its pages."""
 
     store: ObjectStore
     job: Job
@@ -86,6 +89,12 @@ class Assembly:
     _texts: list[str] = field(default_factory=list)
     _weighted: float = 0.0
     _weights: int = 0
+    _languages: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of its pages' languages, that of the most words first."""
+        return tuple(code for code, _ in self._languages.most_common(MOST_LANGUAGES_FOUND))
 
     @property
     def confidence(self) -> float | None:
@@ -103,6 +112,10 @@ class Assembly:
             if values["confidence"] is not None and values["words"]:
                 self._weighted += values["confidence"] * values["words"]
                 self._weights += values["words"]
+            if values.get("language") and values["words"]:
+                # Some that were read earlier name all the languages that were asked for.
+                for code in values["language"].split(","):
+                    self._languages[code] += values["words"]
             yield data
 
     def _fetched(self) -> Iterator[bytes]:
@@ -180,6 +193,8 @@ def stored_job(store: ObjectStore, tenant: str, request_id: str) -> Job | None:
         prompt=values.get("prompt") or "",
         fallback=values.get("fallback", False),
         origin=values.get("origin") or "",
+        # It misses where the job ended before it was kept.
+        languages_found=tuple(values.get("languages_found", ())),
         error=JobError(**error) if error else None,
     )
 

@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         32, ge=2, description="page images of one job that are made ahead of the engine"
     )
     max_waiters: int = Field(
-        1500,
+        2500,
         ge=0,
         description="requests that one API process lets wait for jobs, or follow them; "
         "one tenant has at most half of them",

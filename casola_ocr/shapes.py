@@ -56,6 +56,7 @@ EXAMPLE_JOB = {
     "model": "auto",
     "engine": "pp-ocrv6",
     "language": "auto",
+    "languages_found": ["de", "en"],
     "file_name": "scan.pdf",
     "media_type": "application/pdf",
     "batch_id": None,
@@ -129,7 +130,10 @@ class Job(TypedDict):
     engine: str
     """The engine that reads the pages."""
     language: str
-    """`auto`, or ISO 639-1 codes with commas between them."""
+    """What was asked for: `auto`, or ISO 639-1 codes with commas between them."""
+    languages_found: list[str]
+    """Codes of the languages that its pages are in, that of the most words first, at most five;
+    empty until it ended, and where the text does not tell."""
     file_name: str
     media_type: str | None
     """Found in the bytes; null while the document is still a URL."""

@@ -339,6 +339,7 @@ def _closed(job: Job, assembly: results.Assembly) -> Job:
         status=status,
         words=assembly.words if job.pages.done else None,
         confidence=assembly.confidence,
+        languages_found=assembly.languages,
         finished_at=job.finished_at or now_ms(),
         error=error,
     )

@@ -298,6 +298,7 @@ class StubJobs:
             finished_at=CREATED_AT + 2000 if status.terminal else None,
             pages=replace(job.pages, done=int(status is JobStatus.COMPLETED)),
             words=2 if status is JobStatus.COMPLETED else None,
+            languages_found=("de", "en") if status is JobStatus.COMPLETED else (),
             error=self.error if status is JobStatus.FAILED else None,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,12 @@ ROOT = Path(__file__).parents[1]
 #: `make test-vllm` runs these, in an environment that has vLLM; `pytest tests/gpu` those, where
 #: CUDA is.
 collect_ignore = ["gpu"] if importlib.util.find_spec("vllm") else ["gpu", "vllm"]
+
+
+def pytest_configure() -> None:
+    # Shells ignore it for what they start in the background, and each of our processes would, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(what: str) -> NoReturn:

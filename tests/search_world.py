@@ -53,7 +53,7 @@ def dump(indexes: Indexes, tenant: str) -> list[tuple[object, ...]]:
         entries = db.execute("SELECT doc, term, col, offset FROM vocabulary")
         listed = sorted((places[doc], term, col, offset) for doc, term, col, offset in entries)
         documents = db.execute(
-            "SELECT request_id, run, status, model, engine, language, file_name, confidence, text "
+            "SELECT request_id, run, status, model, engine, languages, file_name, confidence, text "
             "FROM documents JOIN texts USING(place) ORDER BY request_id"
         )
         return [*documents, *listed]

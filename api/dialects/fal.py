@@ -49,7 +49,9 @@ Refused = tuple[int, dict[str, Any], dict[str, str]]
 class Submitted:
     """A request that was accepted; several documents are a batch, and its ID is the request's."""
 
-    asked: Asked
+    endpoint: Endpoint
+    #: As of `Asked`.
+    sync_mode: bool
     jobs: Sequence[Job]
 
     @property
@@ -58,13 +60,12 @@ class Submitted:
 
 
 def run(endpoint: Endpoint) -> ResponseReturnValue:
-    asked = parse(endpoint, json_object())
-    waits = asked.sync_mode or endpoint is not OCR
     if endpoint is not OCR:
         # Such a client can only wait: better to refuse than to accept what nobody asks about.
         jobs().check_seats(tenant())
-    made = submit(asked)
-    if not waits:
+    # The pictures in the body are not named here: they would be kept for as long as this waits.
+    made = submit(parse(endpoint, json_object()))
+    if endpoint is OCR and not made.sync_mode:
         return queued(made)
     ended = wait_for(made.jobs, settings().sync_timeout_seconds)
     if ended[-1].status.terminal:
@@ -87,9 +88,8 @@ for _endpoint in ENDPOINTS.values():
 @blueprint.post("/fal/ocr/stream")
 def stream() -> ResponseReturnValue:
     """Each page as it is read, then the output; what fails at once has its own status."""
-    asked = parse(OCR, json_object())
     jobs().check_seats(tenant())
-    (job,) = submit(asked).jobs
+    (job,) = submit(parse(OCR, json_object())).jobs
     parts = _outputs(jobs(), job, settings().sync_timeout_seconds)
     return event_stream(begun(parts))
 
@@ -138,7 +138,7 @@ def submit(asked: Asked, webhook_url: str = "") -> Submitted:
     )
     made = jobs().submit(tenant(), [_document(asked, at) for at in range(len(asked.urls))], options)
     g.fal_where = asked.location(0)
-    submitted = Submitted(asked=asked, jobs=made)
+    submitted = Submitted(endpoint=asked.endpoint, sync_mode=asked.sync_mode, jobs=made)
     g.fal_request_id = submitted.request_id
     return submitted
 
@@ -150,7 +150,7 @@ def queued(made: Submitted) -> ResponseReturnValue:
         # Accepted it is, whatever fails now.
         place = jobs().placed(made.jobs[0]).queue_position or 0
     told = {"status": "IN_QUEUE", "request_id": made.request_id, "queue_position": place}
-    return {**told, **urls(made.asked.endpoint.app, made.request_id)}
+    return {**told, **urls(made.endpoint.app, made.request_id)}
 
 
 def answer(ended: Sequence[Job]) -> ResponseReturnValue:

@@ -23,6 +23,16 @@ blueprint.before_request(authenticate)
 @blueprint.post("/ocr")
 def ocr() -> ResponseReturnValue:
     asked = mistral_ocr.parse(json_object())
+    job = _submitted(asked)
+    asked = asked.light()
+    g.mistral_request_id = job.request_id
+    job = jobs().wait(job, settings().sync_timeout_seconds)
+    _check(job)
+    document = exports().document(tenant(), job.request_id)
+    return Response(mistral_pages.answer(asked, document), content_type="application/json")
+
+
+def _submitted(asked: mistral_ocr.OcrRequest) -> Job:
     # This surface can only wait: better to refuse than to accept what nobody can ask about.
     jobs().check_seats(tenant())
     if asked.file_id:
@@ -32,11 +42,7 @@ def ocr() -> ResponseReturnValue:
     if asked.file_name:
         source = replace(source, file_name=asked.file_name)
     (job,) = jobs().submit(tenant(), [source], asked.options(Lane.INTERACTIVE))
-    g.mistral_request_id = job.request_id
-    job = jobs().wait(job, settings().sync_timeout_seconds)
-    _check(job)
-    document = exports().document(tenant(), job.request_id)
-    return Response(mistral_pages.answer(asked, document), content_type="application/json")
+    return job
 
 
 @blueprint.after_request

@@ -16,9 +16,9 @@ from api.dialects.openai_reading import Reading, documents
 from api.serving import PING, data_event, event_stream
 from casola_ocr.chunks import begun
 from casola_ocr.errors import CasolaError
-from casola_ocr.model import Lane
+from casola_ocr.model import Job, Lane
 from casola_ocr.wire.openai_answer import Piece
-from casola_ocr.wire.openai_chat import completion, head, parse
+from casola_ocr.wire.openai_chat import ChatRequest, completion, head, parse
 from casola_ocr.wire.openai_errors import refusal
 from casola_ocr.wire.openai_parts import options
 
@@ -31,11 +31,8 @@ blueprint.after_request(openai.tell_room)
 @blueprint.post("/chat/completions")
 def chat_completions() -> ResponseReturnValue:
     asked = parse(json_object())
-    found = documents(asked.wanted)
-    wishes = options(jobs(), asked.model, asked.words, Lane.INTERACTIVE)
-    # This surface can only wait: better to refuse than to accept what nobody can ask about.
-    jobs().check_seats(tenant())
-    made = submit_once(found, wishes)
+    made = _submitted(asked)
+    asked = asked.light()
     g.openai_request_id = made[0].request_id
     reading = Reading(
         jobs=jobs(),
@@ -50,6 +47,14 @@ def chat_completions() -> ResponseReturnValue:
         pieces = begun(reading.pieces())
         return event_stream(events(_chunks(head(made[0]), reading, pieces, asked.with_usage)))
     return completion(made[0], reading.answer, reading.pieces())
+
+
+def _submitted(asked: ChatRequest) -> list[Job]:
+    found = documents(asked.wanted)
+    wishes = options(jobs(), asked.model, asked.words, Lane.INTERACTIVE)
+    # This surface can only wait: better to refuse than to accept what nobody can ask about.
+    jobs().check_seats(tenant())
+    return submit_once(found, wishes)
 
 
 def events(values: Iterator[dict[str, Any] | None]) -> Iterator[bytes]:

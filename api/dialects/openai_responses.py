@@ -41,20 +41,8 @@ UNSTORED_SECONDS = 3600
 @blueprint.post("")
 def create() -> ResponseReturnValue:
     asked = wire.parse(json_object())
-    found = documents(asked.wanted)
-    waits = asked.stream or not asked.background
-    wishes = options(jobs(), asked.model, asked.words, Lane.INTERACTIVE if waits else Lane.BULK)
-    if waits:
-        jobs().check_seats(tenant())
-    made = submit_once(
-        found,
-        replace(
-            wishes,
-            origin=wire.ORIGIN,
-            note=asked.note,
-            expires_in=None if asked.store else UNSTORED_SECONDS,
-        ),
-    )
+    made = _submitted(asked)
+    asked = asked.light()
     g.openai_request_id = made[0].request_id
     if asked.background and not asked.stream:
         return wire.unfinished(made, asked.note, wire.status_of(made))
@@ -96,6 +84,23 @@ def delete(response_id: str) -> ResponseReturnValue:
 @blueprint.errorhandler(CasolaError)
 def failed(error: CasolaError) -> Response:
     return openai.failed(error, "input")
+
+
+def _submitted(asked: wire.ResponseRequest) -> list[Job]:
+    found = documents(asked.wanted)
+    waits = asked.stream or not asked.background
+    wishes = options(jobs(), asked.model, asked.words, Lane.INTERACTIVE if waits else Lane.BULK)
+    if waits:
+        jobs().check_seats(tenant())
+    return submit_once(
+        found,
+        replace(
+            wishes,
+            origin=wire.ORIGIN,
+            note=asked.note,
+            expires_in=None if asked.store else UNSTORED_SECONDS,
+        ),
+    )
 
 
 def _found(response_id: str, *, whole: bool = True) -> tuple[Mapping[str, Any], list[Job]]:

@@ -182,12 +182,8 @@ def submit() -> ResponseReturnValue:
     All are accepted, or none. One is answered with its job, several with their batch. When the
     answer is 2xx the documents, and what to do with them, are durable.
     """
-    documents, wanted = _parse()
     wait = preferred_wait(settings().sync_timeout_seconds)
-    options = _options(wanted, len(documents), wait)
-    made, again = jobs().submit_or_find(tenant(), documents, options)
-    # Not to be held while others' pages are waited for.
-    documents.clear()
+    made, again = _submitted(wait)
     replayed = {REPLAYED: "true"} if again else {}
     if made[0].batch_id:
         return _answer_batch(made, wait, replayed)
@@ -315,6 +311,17 @@ def _later() -> dict[str, str]:
     """Headers of an answer that came before its job ended."""
     applied = {"Preference-Applied": "respond-async"} if prefers_async() else {}
     return {"Retry-After": POLL_SECONDS, **applied}
+
+
+def _submitted(wait: int) -> tuple[list[Job], bool]:
+    """As `Jobs.submit_or_find`; whoever waits afterwards holds no document any more."""
+    documents, wanted = _parse()
+    options = _options(wanted, len(documents), wait)
+    accepted = jobs().submit_or_find(tenant(), documents, options)
+    for document in documents:
+        if document.source is not None and not isinstance(document.source, bytes):
+            document.source.close()
+    return accepted
 
 
 def _parse() -> tuple[list[NewDocument], Wanted]:

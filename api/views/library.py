@@ -66,7 +66,8 @@ class Listed(Query):
     model: str = ""
     """As it was asked for, or the engine that read it."""
     language: str = ""
-    """One of those that were asked for; `auto` where none was."""
+    """A code: one of a job's `languages_found`, or where there are none, of those that were asked
+    for; `auto` then takes what named none. `zh` takes `zh-hans` too."""
     text: str = Field("", max_length=255)
     """Words that are in what was read, or in the file's name; `"in quotes"` side by side."""
     file_name: str = Field("", max_length=255)

@@ -35,6 +35,8 @@ class Job:
     model: str
     engine: str
     language: str
+    #: Codes of the languages that its pages are in, once it ended, that of the most words first.
+    languages_found: tuple[str, ...] = ()
     pages: PageCounts
     words: int | None
     confidence: float | None

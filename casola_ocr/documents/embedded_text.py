@@ -219,10 +219,14 @@ def _line(words: Sequence[Sequence[Letter]], size: tuple[int, int]) -> Line | No
     )
 
 
+def _visible(letter: str) -> str:
+    return "\ufffd" if unicodedata.category(letter) == "Cc" else letter
+
+
 def _spelled(letters: Sequence[Letter]) -> str:
     text = ""
     for _, glyph in groupby(letters, key=attrgetter("box")):
-        parts = [_HYPHENS.get(letter.text, letter.text) for letter in glyph]
+        parts = [_HYPHENS.get(letter.text, _visible(letter.text)) for letter in glyph]
         # pdfium turns a line round letter by letter, also those that are one glyph (lam and alef).
         turned = unicodedata.bidirectional(parts[0][:1] or " ") in ("R", "AL")
         text += "".join(reversed(parts) if turned else parts)

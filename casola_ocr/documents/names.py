@@ -7,6 +7,9 @@ import unicodedata
 #: Longest name kept, in characters.
 MAX_NAME_LENGTH = 200
 
+#: Longest name of a file on the disks that are in use, in bytes.
+MAX_NAME_BYTES = 255
+
 _FALLBACK = "document"
 
 
@@ -33,3 +36,9 @@ def clean_file_name(name: str) -> str:
             return stem[:keep].rstrip() + dot + extension
         return cleaned[:MAX_NAME_LENGTH].rstrip()
     return cleaned
+
+
+def cut_name(name: str, most: int) -> str:
+    """The name's beginning, of at most `most` bytes in UTF-8. Raises nothing."""
+    written = name.encode(errors="surrogateescape")
+    return name if len(written) <= most else written[:most].decode(errors="ignore")

@@ -41,6 +41,8 @@ _PDFIUM = threading.RLock()
 _MOST_OBJECTS = 5_000
 #: Letters of one page that are looked at; more is no page but an attack or a plot.
 _MOST_LETTERS = 100_000
+#: Of a character that UTF-16 writes with two numbers.
+_FIRST_HALVES, _SECOND_HALVES = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 #: Of a picture, in pixels.
 _LARGEST_SIDE = 2**31 - 1
 #: Reference points are transformed at so many times the image's size: pdfium answers whole pixels.
@@ -300,12 +302,29 @@ class _Grid:
         return x0 + x, y0 + y, x1 + x, y1 + y
 
 
+def _character(text: Any, index: int) -> str:
+    """The character at an index of PDFium's, which tells halves of what UTF-16 writes with two.
+
+    It is empty where the second half is, and U+FFFD for a half alone, which nothing can write.
+    """
+    code = raw.FPDFText_GetUnicode(text, index)
+    if code in _FIRST_HALVES:
+        second = raw.FPDFText_GetUnicode(text, index + 1)
+        if second in _SECOND_HALVES:
+            return chr(0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00))
+    elif code in _SECOND_HALVES and raw.FPDFText_GetUnicode(text, index - 1) in _FIRST_HALVES:
+        return ""
+    half = code in _FIRST_HALVES or code in _SECOND_HALVES
+    return "\ufffd" if half or code > 0x10FFFF else chr(code)
+
+
 def _letters(text: Any, grid: _Grid, size: tuple[int, int]) -> Iterator[Letter]:
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     loose, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
     for index in range(min(text.count_chars(), _MOST_LETTERS)):
-        code = raw.FPDFText_GetUnicode(text, index)
-        letter = chr(code) if code <= 0x10FFFF else "\ufffd"
+        letter = _character(text, index)
+        if not letter:
+            continue
         if letter.isspace() or raw.FPDFText_IsGenerated(text, index) == 1:
             yield Letter(text=letter)
             continue

@@ -103,7 +103,7 @@ class _OpenAI(ABC):
         return openai_parts.options(jobs, self.asked.model, self.asked.words, Lane.BULK)
 
     def light(self) -> Asked:
-        return replace(self, asked=replace(self.asked, wanted=(), words=""))
+        return replace(self, asked=self.asked.light())
 
     def answer(self, jobs: Jobs, exports: Exporter, made: Sequence[Job]) -> tuple[BinaryIO, Counts]:
         def pages() -> Iterator[Page]:
@@ -220,8 +220,7 @@ class _Ocr:
         return self.asked.options(Lane.BULK)
 
     def light(self) -> Asked:
-        nothing = mistral_ocr.FileDocument(type="file", file_id="")
-        return _Ocr(self.asked.model_copy(update={"document": nothing}))
+        return _Ocr(self.asked.light())
 
     def answer(self, jobs: Jobs, exports: Exporter, made: Sequence[Job]) -> tuple[BinaryIO, Counts]:
         (job,) = made

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from casola_ocr import __version__
-from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
+from casola_ocr.exports.document import Document, for_xml, language_of, lines_of, share, spaced
 from casola_ocr.model import Job
 from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.direction import is_right_to_left
@@ -22,7 +21,6 @@ xsi:schemaLocation="http://www.loc.gov/standards/alto/ns-v4# \
 http://www.loc.gov/standards/alto/v4/alto-4-4.xsd" SCHEMAVERSION="4.4">
 """
 _TABLE_TAG = "table"
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
 
 
 def write(document: Document) -> Iterator[bytes]:
@@ -58,12 +56,12 @@ def _page(page: PageResult) -> Element:
     if page.error:
         made.set("QUALITY_DETAIL", f"not read: {page.error.code}")
     if page.confidence is not None:
-        made.set("PC", _share(page.confidence))
+        made.set("PC", f"{share(page.confidence):.4g}")
     if page.rotation % 360:
         # Counter-clockwise: so far was upright text turned before it stood as it does.
         made.set("ROTATION", str(page.rotation % 360))
-    if page.language and _LANGUAGE.fullmatch(page.language):
-        made.set("LANG", page.language)
+    if language := language_of(page):
+        made.set("LANG", language)
     space = SubElement(made, "PrintSpace", _place((0, 0, page.width, page.height)))
     for number, found in enumerate(group(lines_of(page), page.blocks), 1):
         _block(space, found, f"{page.page}_{number}")
@@ -94,7 +92,7 @@ def _strings(made: Element, line: Line) -> None:
         if word.box:
             string.attrib.update(_place(word.box))
         if word.confidence is not None:
-            string.set("WC", _share(word.confidence))
+            string.set("WC", f"{share(word.confidence):.4g}")
         if space:
             SubElement(made, "SP")
 
@@ -102,10 +100,6 @@ def _strings(made: Element, line: Line) -> None:
 def _place(box: Box) -> dict[str, str]:
     x0, y0, x1, y1 = box
     return {"HPOS": str(x0), "VPOS": str(y0), "WIDTH": str(x1 - x0), "HEIGHT": str(y1 - y0)}
-
-
-def _share(confidence: float) -> str:
-    return f"{min(1.0, max(0.0, confidence)):.4g}"
 
 
 def _text(element: Element) -> bytes:

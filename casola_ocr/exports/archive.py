@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from casola_ocr.documents.names import MAX_NAME_BYTES, cut_name
+
 #: The entry that tells of documents and pages that are missing.
 ERRORS_NAME = "errors.json"
+#: What Windows unpacks no file with.
+_FORBIDDEN = re.compile(r'[<>:"|?*]')
 #: The earliest moment that a zip can hold.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -48,18 +53,21 @@ class Archive:
 
 
 class EntryNames:
-    """Names for entries: that of the original with another suffix, never twice the same."""
+    """Names for entries: that of the original with another suffix, never twice the same.
+
+    Each can be unpacked, whatever the original was called.
+    """
 
     def __init__(self) -> None:
         # Most file systems that a zip is unpacked on take no notice of case.
         self._used = {ERRORS_NAME}
 
     def name(self, original: str, suffix: str) -> str:
-        stem = exported_name(original, "")
-        name, number = f"{stem}{suffix}", 1
+        stem = _FORBIDDEN.sub("_", exported_name(original, ""))
+        name, number = _short(stem, suffix), 1
         while name.casefold() in self._used:
             number += 1
-            name = f"{stem}-{number}{suffix}"
+            name = _short(stem, f"-{number}{suffix}")
         self._used.add(name.casefold())
         return name
 
@@ -67,6 +75,11 @@ class EntryNames:
 def exported_name(original: str, suffix: str) -> str:
     """The name of an exported file: ``scan.png`` becomes ``scan.txt``."""
     return (PurePosixPath(original).stem or "document") + suffix
+
+
+def _short(stem: str, end: str) -> str:
+    """The stem, cut where it is too long, with the end."""
+    return cut_name(stem, MAX_NAME_BYTES - len(end)) + end
 
 
 class _Sink(io.RawIOBase):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
+from itertools import groupby, zip_longest
 
 from casola_ocr.model import Job
 from casola_ocr.pages import Line, PageResult, Word, read_pages
 
+#: A language tag as XML Schema has it.
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
 #: What XML 1.0 cannot hold in any form.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -34,19 +36,28 @@ class Document:
 
 
 def lines_of(page: PageResult) -> tuple[Line, ...]:
-    """The page's lines; of a text that came without any, its lines spread over the page."""
-    if page.lines or not page.text.strip():
-        return page.lines
-    texts = [text for text in page.text.splitlines() if text.strip()]
-    step = page.height / len(texts)
-    return tuple(
-        Line(
-            text=text,
-            confidence=page.confidence,
-            box=(0, int(index * step), page.width, int((index + 1) * step)),
-        )
-        for index, text in enumerate(texts)
-    )
+    """The page's lines, each in a place of its own.
+
+    Lines of which only their block's place is known get a slice each of that one box: on top of
+    each other a reader has them in any order. Those of a text that came without lines get a slice
+    of the page.
+    """
+    lines = page.lines
+    if not lines:
+        whole = (0, 0, page.width, page.height)
+        texts = [text for text in page.text.splitlines() if text.strip()]
+        lines = tuple(Line(text=text, confidence=page.confidence, box=whole) for text in texts)
+    return tuple(_spread(lines))
+
+
+def _spread(lines: tuple[Line, ...]) -> Iterator[Line]:
+    for (box, _), members in groupby(lines, key=lambda line: (line.box, line.block)):
+        found = tuple(members)
+        x0, y0, x1, y1 = box
+        step = (y1 - y0) / len(found)
+        for index, line in enumerate(found):
+            top, bottom = (round(y0 + step * part) for part in (index, index + 1))
+            yield replace(line, box=(x0, top, x1, bottom)) if len(found) > 1 else line
 
 
 def spaced(line: Line) -> Iterator[tuple[Word, bool]]:
@@ -54,6 +65,17 @@ def spaced(line: Line) -> Iterator[tuple[Word, bool]]:
     for word, following in zip_longest(line.words, line.words[1:]):
         between = line.text[word.start + len(word.text) : following.start] if following else ""
         yield word, any(character.isspace() for character in between)
+
+
+def share(confidence: float) -> float:
+    """The confidence within 0..1, outside of which formats allow none."""
+    return min(1.0, max(0.0, confidence))
+
+
+def language_of(page: PageResult) -> str | None:
+    """The tag of the page's language, where that is one."""
+    known = page.language and _LANGUAGE.fullmatch(page.language)
+    return page.language if known else None
 
 
 def for_xml(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from casola_ocr import __version__
-from casola_ocr.exports.document import Document, for_xml, lines_of, spaced
+from casola_ocr.exports.document import Document, for_xml, language_of, lines_of, share, spaced
 from casola_ocr.pages import Line, PageResult, Word
 from casola_ocr.text.direction import is_right_to_left
 from casola_ocr.text.grouping import Box, group
@@ -21,7 +21,7 @@ _PROLOGUE = """\
 "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
 <html xmlns="http://www.w3.org/1999/xhtml">
 """
-_CAPABILITIES = "ocr_page ocr_carea ocr_par ocr_line ocrx_word"
+_CAPABILITIES = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_lang ocrp_dir"
 
 
 def write(document: Document) -> Iterator[bytes]:
@@ -40,13 +40,13 @@ def write(document: Document) -> Iterator[bytes]:
 
 
 def _page(page: PageResult, file_name: str) -> Element:
-    # Quotes end the name, and nothing escapes them.
-    image = for_xml(file_name).replace('"', "'")
+    # Quotes end the name and nothing escapes them; many readers divide at each semicolon.
+    image = for_xml(file_name).replace('"', "'").replace(";", ",")
     title = f'image "{image}"; {_bbox((0, 0, page.width, page.height))}; ppageno {page.page - 1}'
     made = Element("div", {"class": "ocr_page", "id": f"page_{page.page}", "title": title})
-    if page.language:
-        made.set("lang", page.language)
-        made.set("xml:lang", page.language)
+    if language := language_of(page):
+        made.set("lang", language)
+        made.set("xml:lang", language)
     for number, found in enumerate(group(lines_of(page), page.blocks), 1):
         ends = f"{page.page}_{number}"
         where = {"title": _bbox(found.box)}
@@ -81,7 +81,7 @@ def _line(line: Line, ends: str, rotation: int) -> Element:
 def _word_title(word: Word) -> str:
     parts = [_bbox(word.box)] if word.box else []
     if word.confidence is not None:
-        parts.append(f"x_wconf {round(word.confidence * 100)}")
+        parts.append(f"x_wconf {round(share(word.confidence) * 100)}")
     return "; ".join(parts)
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.resources import files
-from itertools import groupby
 
 from casola_ocr.exports.document import spaced
 from casola_ocr.pages import Line
@@ -88,24 +86,10 @@ def text_operators(
 
     `rotation` is how far the page has to be turned clockwise until its text is upright.
     """
-    for line in _spread(lines):
+    for line in lines:
         for text, box in _runs(line):
             x0, y0, x1, y1 = (edge * scale for edge in box)
             yield _show(text, (x0, height - y1, x1, height - y0), rotation % 360, alphabet)
-
-
-def _spread(lines: tuple[Line, ...]) -> Iterator[Line]:
-    """Lines of which only their block's place is known get a slice each of that one box.
-
-    On top of each other they would come out of a reader in any order. Such pages are not rotated.
-    """
-    for (box, _), members in groupby(lines, key=lambda line: (line.box, line.block)):
-        found = tuple(members)
-        x0, y0, x1, y1 = box
-        step = (y1 - y0) / len(found)
-        for index, line in enumerate(found):
-            top, bottom = (round(y0 + step * part) for part in (index, index + 1))
-            yield replace(line, box=(x0, top, x1, bottom)) if len(found) > 1 else line
 
 
 def _runs(line: Line) -> Iterator[tuple[str, Box]]:

@@ -11,7 +11,12 @@ from itertools import takewhile
 from pathlib import Path
 
 from casola_ocr.client.sources import documents_below, is_document
+from casola_ocr.documents.names import MAX_NAME_BYTES, cut_name
 from casola_ocr.exports import FORMATS
+
+#: What stands around a name: a number, a format's suffix, and what an unfinished file is called.
+_MOST_AROUND = len("-1000000") + max(len(made.suffix) for made in FORMATS.values()) + len("..part")
+_MOST_BYTES = MAX_NAME_BYTES - _MOST_AROUND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +79,21 @@ def plan(found: Sequence[Found], formats: Sequence[str], out: Path | None) -> li
 
     ``scan.png`` becomes ``scan.txt``; where another source has the same name but for its ending,
     ``scan.png.txt``; and where that is another's too, because it comes from elsewhere, it is
-    numbered.
+    numbered. Names that would be too long for a disk are cut.
     """
     places = [
         out / file.path.parent.relative_to(file.root) if out else file.path.parent for file in found
     ]
-    stems = [(place, file.path.stem.casefold()) for place, file in zip(places, found, strict=True)]
+    stems = [
+        (place, cut_name(file.path.stem, _MOST_BYTES).casefold())
+        for place, file in zip(places, found, strict=True)
+    ]
     shared = Counter(stems)
     taken: Counter[tuple[Path, str]] = Counter()
     made = []
     for file, place, stem in zip(found, places, stems, strict=True):
         name = file.path.stem if shared[stem] == 1 else file.path.name
+        name = cut_name(name, _MOST_BYTES)
         taken[place, name.casefold()] += 1
         if (count := taken[place, name.casefold()]) > 1:
             name = f"{name}-{count}"

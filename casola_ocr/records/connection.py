@@ -38,6 +38,21 @@ _READING = ("admit", "live", "standing", "overview", "room")
 _FLAGS = {"submit": "", **dict.fromkeys(_READING, "#!lua flags=no-writes\n")}
 
 
+class _Pool(redis.BlockingConnectionPool):
+    """Connects no more once it is closed: to a thread that comes late Redis is away."""
+
+    _closed = False
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        if self._closed:
+            raise redis.ConnectionError("the pool is closed")
+        return super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._closed = True
+        super().close()
+
+
 class Connection:
     """The clients of one process: safe to share between threads and greenlets."""
 
@@ -49,7 +64,7 @@ class Connection:
             "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
         }
         # Any: redis-py's types do not know that `decode_responses` leaves only str.
-        pool: Any = redis.BlockingConnectionPool.from_url(
+        pool: Any = _Pool.from_url(
             url,
             socket_timeout=5,
             # A thousand requests that are woken at once share these.
@@ -57,7 +72,7 @@ class Connection:
             timeout=POOL_SECONDS,
             **options,
         )
-        self.client: Any = redis.Redis(connection_pool=pool)
+        self.client: Any = redis.Redis.from_pool(pool)
         options["retry"] = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0)
         # For listening: whoever does knows how long silence may last.
         self._waiting: Any = redis.Redis.from_url(url, socket_timeout=None, **options)
@@ -125,6 +140,7 @@ class Connection:
             yield receive
 
     def close(self) -> None:
+        """Disconnect; whoever asks afterwards gets `RecordsUnavailable`."""
         for client in (self.client, self._waiting, self._patient):
             client.close()
 

@@ -298,7 +298,7 @@ class Records(Upkeep):
         return _hints(answer[1]) if answer[0] == "ok" else {}
 
     def close(self, claim: Claim, job: Job, *, keep_seconds: int) -> str | None:
-        """Close the record with the status, words, confidence and error of `job`.
+        """Close the record with the status, words, confidence, languages and error of `job`.
 
         Returns the batch that has no open job any more, or an empty string; None when the claim
         of ``finish`` is old: another attempt closed it, or it was cancelled.
@@ -311,6 +311,7 @@ class Records(Upkeep):
             job.finished_at or 0,
             "" if job.words is None else job.words,
             "" if job.confidence is None else job.confidence,
+            ",".join(job.languages_found),
             job.error.code if job.error else "",
             job.error.detail if job.error else "",
             keep_seconds,

@@ -71,6 +71,7 @@ def closed_row(job: Job, *, dead: bool, ttl_seconds: int) -> dict[str, Any]:
         "failed": job.pages.failed,
         "words": job.words,
         "confidence": job.confidence,
+        "languages": ",".join(job.languages_found) or None,
         "started": job.started_at,
         "finished": job.finished_at,
         "error": job.error.code if job.error else None,
@@ -159,6 +160,7 @@ def job_of(request_id: str, record: Mapping[str, str]) -> Job | None:
         fallback="fallback" in record,
         origin=record.get("origin", ""),
         hook=record.get("hook", ""),
+        languages_found=tuple(filter(None, record.get("languages", "").split(","))),
         error=JobError(code=code, detail=record.get("detail") or error_by_code(code, "").detail)
         if code
         else None,

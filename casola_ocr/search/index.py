@@ -23,7 +23,7 @@ from casola_ocr.search import words
 from casola_ocr.text.confidence import LOW_CONFIDENCE
 
 #: Changed with the tables or with what is in them.
-VERSION = f"1.{words.VERSION}"
+VERSION = f"2.{words.VERSION}"
 
 #: A document's place is its time in ms and, in the lowest bits, its number within that millisecond:
 #: newest first is then the order in which FTS5 goes through a list anyway, and it stops early.
@@ -45,7 +45,7 @@ _TABLES = f"""
 CREATE TABLE about(version TEXT);
 CREATE TABLE documents(
     place INTEGER PRIMARY KEY, request_id TEXT UNIQUE, run INTEGER, status TEXT, model TEXT,
-    engine TEXT, language TEXT, file_name TEXT, confidence REAL
+    engine TEXT, languages TEXT, file_name TEXT, confidence REAL
 );
 CREATE TABLE texts(place INTEGER PRIMARY KEY, text BLOB);
 CREATE VIRTUAL TABLE words USING fts5(
@@ -158,7 +158,7 @@ class Index:
             "INSERT INTO documents VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 place, job.request_id, job.run, job.status.value, job.model, job.engine,
-                job.language, name, job.confidence,
+                ",".join(job.languages), name, job.confidence,
             ),
         )  # fmt: skip
         self._db.execute("INSERT INTO texts VALUES(?, ?)", (place, _packed(text)))
@@ -301,7 +301,10 @@ def _conditions(wanted: Wanted) -> tuple[str, list[object]]:
     if wanted.model:
         asked.append(("? IN (d.model, d.engine)", (wanted.model,)))
     if wanted.language:
-        asked.append(("instr(',' || d.language || ',', ?)", (f",{wanted.language},",)))
+        # As `Job.is_in`.
+        asked.append(
+            ("instr(',' || replace(d.languages, ',', '-,') || '-', ?)", (f",{wanted.language}-",))
+        )
     if wanted.file_name:
         asked.append(
             ("instr(casefold(d.file_name), ?)", (words.tidy(wanted.file_name).casefold(),))

@@ -25,7 +25,7 @@ from casola_ocr.errors import SearchUnavailable
 from casola_ocr.ids import is_tenant_name
 from casola_ocr.library import Wanted
 from casola_ocr.model import Job
-from casola_ocr.search.index import Index, IndexOutdated
+from casola_ocr.search.index import VERSION, Index, IndexOutdated
 from casola_ocr.search.query import parse
 from casola_ocr.search.snippets import LOOKED_AT, Snippet, snippet
 from casola_ocr.selection import Selection
@@ -153,14 +153,17 @@ class Indexes:
             yield
 
     def state(self) -> State:
+        """How far; from the beginning where another version kept the indexes."""
         try:
-            return State(**json.loads(self._state_file.read_text(encoding="utf-8")))
+            values = json.loads(self._state_file.read_text(encoding="utf-8"))
+            return State(**values) if values.pop("version", "") == VERSION else State()
         except (OSError, ValueError, TypeError):
             return State()
 
     def save(self, state: State) -> None:
         temporary = self._state_file.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
+        values = {"version": VERSION, **asdict(state)}
+        temporary.write_text(json.dumps(values), encoding="utf-8")
         temporary.replace(self._state_file)
 
     def touch(self) -> None:

@@ -9,12 +9,15 @@ from casola_ocr.pages import Block, Line
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.grouping import TABLE, Group, group, table_cells
 
-#: Characters that mean something anywhere in a line.
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$])")
+#: Characters that mean something anywhere in a line; an underscore inside a word does not.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))")
 #: An ampersand that would begin a character reference.
 _REFERENCE = re.compile(r"&(?=#?\w+;)")
-#: What makes a heading, a list, a rule or an underlined title of a line that begins with it.
-_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|[-+=])")
+#: What GitHub's dialect makes a link of with all that follows: backslashes too, if there are any.
+_LINK = re.compile(r"(https?|ftp|www)(?=(?:://|\.)\S{0,2000}\\)", re.I)
+#: What makes a heading, a list, a rule, an underlined title or a table's head of a line that begins
+#: with it, or of the line before.
+_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|[-+=]|:(?=-))")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 #: A hyphen at a line's end, after a letter: the word may go on in the next line.
 _HYPHENS = "-\u00ad\u2010"
@@ -45,6 +48,7 @@ def escape(text: str) -> str:
     """One line of text, such that a Markdown renderer shows just this text."""
     text = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
     text = _REFERENCE.sub(r"\\&", text)
+    text = _LINK.sub(r"\1\\", text)
     text = _NUMBERED.sub(r"\1\\\2", text)
     return _LINE_START.sub(r"\\\1", text)
 

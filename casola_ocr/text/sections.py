@@ -28,6 +28,8 @@ _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK = re.compile(r"(?<!\\)((?:\\\\)*)\](?=[(\[:])")
 #: A rule, which in an export parts pages.
 _RULE = re.compile(r"^[ \t]*(?=(?:-[ \t]*){3,}$)", re.M)
+#: What begins or ends a block of code: the fence, and what stands behind it.
+_FENCE = re.compile(r"^ {0,3}(?=(`{3,}|~{3,})[ \t]*(.*)$)", re.M)
 _EMPTY_LINES = re.compile(r"\n\s*\n")
 
 
@@ -94,4 +96,23 @@ def _markdown(prose: str, label: str) -> str:
     safe = _LINK.sub(r"\1\\]", safe)
     safe = _RULE.sub(r"\\", safe)
     safe = _EMPTY_LINES.sub("\n\n", safe)
-    return safe if safe.startswith("#") else _HEADING.get(label, "") + safe
+    return _without_open_fence(safe if safe.startswith("#") else _HEADING.get(label, "") + safe)
+
+
+def _without_open_fence(markdown: str) -> str:
+    """The same with the fences escaped from one on that nothing closes.
+
+    All that follows it would be code, on the pages after it too.
+    """
+    opened: re.Match[str] | None = None
+    for found in _FENCE.finditer(markdown):
+        fence, behind = found[1], found[2]
+        if opened is None:
+            # With such a mark behind it, it is code inside a line.
+            opened = None if fence[0] == "`" and "`" in behind else found
+        elif fence.startswith(opened[1]) and not behind:
+            opened = None
+    if opened is None:
+        return markdown
+    start = opened.start()
+    return markdown[:start] + _FENCE.sub(r"\g<0>\\", markdown[start:])

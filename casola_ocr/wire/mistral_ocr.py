@@ -94,6 +94,10 @@ class OcrRequest(_Part):
         given = self.document.document_name if isinstance(self.document, DocumentUrl) else None
         return clean_file_name(given) if given else ""
 
+    def light(self) -> OcrRequest:
+        """The same without its document, which may be 30 MB, for those who wait for the answer."""
+        return self.model_copy(update={"document": FileDocument(type="file", file_id="")})
+
     def options(self, lane: Lane) -> Options:
         """How the document is to be read."""
         model = self.model or AUTO

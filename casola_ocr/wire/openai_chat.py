@@ -8,7 +8,7 @@ token is: `openai_tokens`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from casola_ocr.errors import MalformedRequest
@@ -38,6 +38,10 @@ class ChatRequest:
     def answer(self) -> Answer:
         """Where the answer is made, still without any text."""
         return Answer(most=self.most, fields=self.fields, alternatives=self.alternatives)
+
+    def light(self) -> ChatRequest:
+        """The same without its documents, which may be large, for those who wait for the answer."""
+        return replace(self, wanted=(), words="")
 
 
 def parse(body: dict[str, Any]) -> ChatRequest:

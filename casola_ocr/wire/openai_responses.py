@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from casola_ocr.errors import (
@@ -55,6 +55,10 @@ class ResponseRequest:
     store: bool
     #: What is answered again with the response, and `alternatives` of its answer.
     note: Mapping[str, Any]
+
+    def light(self) -> ResponseRequest:
+        """The same without its documents, which may be large, for those who wait for the answer."""
+        return replace(self, wanted=(), words="")
 
 
 def parse(body: dict[str, Any]) -> ResponseRequest:

@@ -231,6 +231,15 @@ def test_embedded_text_is_taken_where_it_is_plausible(world: World) -> None:
     assert result["text_layer"] == "prefer"
 
 
+@pytest.mark.parametrize(("asked", "language"), [("auto", "en"), ("fr,en", "en"), ("fr", "fr")])
+def test_embedded_text_tells_its_language_unless_it_was_told(
+    world: World, asked: str, language: str
+) -> None:
+    result = read(world, make_pdf([text_page(LINES)]), text_layer="prefer", language=asked)
+    assert result["page_results"][0]["language"] == language
+    assert result["languages_found"] == [language]
+
+
 def test_embedded_text_that_cannot_be_had_costs_no_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ def test_sample(sample: PageResult) -> None:
     assert cer(sample_text(), sample.text) < 0.02
     assert "Total: $250.00" in sample.text.splitlines()
     assert (sample.width, sample.height) == (1000, 700)
-    assert (sample.page, sample.attempts, sample.language, sample.flags) == (3, 2, None, ())
+    assert (sample.page, sample.attempts, sample.language, sample.flags) == (3, 2, "en", ())
     assert sample.confidence is not None and sample.confidence > 0.9
     assert sample.confidence_raw is not None and sample.confidence_raw > sample.confidence
     assert sample.confidence_low is not None and 0.5 < sample.confidence_low < 1

@@ -299,6 +299,17 @@ def test_a_job_that_was_never_accepted_leaves_nothing(records: Records, raw: red
     assert records.library("acme", 5, None) == []
 
 
+def test_who_asks_after_the_connections_were_closed_opens_no_other(
+    records: Records, raw: redis.Redis
+) -> None:
+    records.check()
+    own = len(raw.client_list())
+    records.close_connections()
+    with pytest.raises(RecordsUnavailable):
+        records.check()
+    assert len(raw.client_list()) < own
+
+
 def test_a_server_that_is_not_there_is_one_clear_error() -> None:
     gone = Records("redis://127.0.0.1:1/0")
     with pytest.raises(RecordsUnavailable) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import sqlite3
@@ -132,6 +133,27 @@ def test_a_damaged_index_is_made_anew(
     second = read(world, "word two")
     follow()
     assert found(world, "word") == [second, first]
+
+
+def test_indexes_of_an_older_version_are_made_anew_though_nothing_changes(
+    world: World, follow: Callable[[], None], indexes: Indexes
+) -> None:
+    first = read(world, "word one")
+    follow()
+    path = indexes.path("acme")
+    assert path is not None
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE about SET version = '1.1'")
+    # That version did not say in the state which one it was.
+    state = json.loads((path.parents[1] / "state.json").read_text())
+    del state["version"]
+    (path.parents[1] / "state.json").write_text(json.dumps(state))
+    assert not indexes.complete()
+    with pytest.raises(SearchUnavailable):
+        found(world, "word")
+    follow()
+    assert found(world, "word") == [first]
+    assert indexes.complete()
 
 
 def test_a_store_that_is_down_delays_and_loses_nothing(

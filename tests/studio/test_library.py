@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,18 +21,19 @@ from tests.studio.conftest import Studio
 from tests.world import PNG, World
 
 
-# Asked for before the window, since what is deleted under an open one is an error on its console.
-def wait_until_found(client: httpx.Client, request_ids: list[str]) -> None:
+def wait_until_found(client: httpx.Client, text: str, request_id: str) -> None:
     """What was read a moment ago is about to be found."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = client.get("/api/v1/library?text=library").json()["data"]
-        if set(request_ids) <= {job["request_id"] for job in found if job["words"] is not None}:
+        # Its name may be in the index before its text is.
+        snippets = client.get(f"/api/v1/library?text={text}").json()["snippets"]
+        if snippets.get(request_id, {}).get("source") == "text":
             return
         time.sleep(0.1)
     raise AssertionError("what was read is not found")
 
 
+# Asked for before the window, since what is deleted under an open one is an error on its console.
 @pytest.fixture
 def documents(service: RunningService) -> Iterator[list[str]]:
     """Two that were read: request IDs."""
@@ -42,7 +44,7 @@ def documents(service: RunningService) -> Iterator[list[str]]:
             answer = client.post("/api/v1/jobs", files=files, headers={"Prefer": "wait=60"})
             assert answer.status_code == 200
             made.append(answer.json()["request_id"])
-        wait_until_found(client, made)
+            wait_until_found(client, words.split()[0], made[-1])
         yield made
         for request_id in made:
             client.delete(f"/api/v1/jobs/{request_id}")
@@ -58,7 +60,7 @@ def test_search_by_name_shows_only_what_matches(documents: list[str], studio: St
     expect(page.get_by_role("button", name="beta library.png", exact=True)).to_be_visible()
 
 
-def test_search_by_text_shows_where_the_words_stand(studio: Studio, documents: list[str]) -> None:
+def test_search_by_text_shows_where_the_words_stand(documents: list[str], studio: Studio) -> None:
     page = studio.open("/library")
     page.get_by_role("searchbox").fill("alpha WORD")
     expect(page.locator(".list .open")).to_have_text(["alpha library.png"])
@@ -83,7 +85,7 @@ def test_a_document_that_was_found_opens_at_its_page(
         answer = client.post("/api/v1/jobs", files=files, headers={"Prefer": "wait=60"})
         assert answer.status_code == 200
         request_id = answer.json()["request_id"]
-        wait_until_found(client, [request_id])
+        wait_until_found(client, "pelican", request_id)
     page = studio.open("/library")
     page.get_by_role("searchbox").fill("pelican")
     expect(page.locator(".list .open")).to_have_text(["two <b>library<b> & pages.tif"])
@@ -96,7 +98,7 @@ def test_a_document_that_was_found_opens_at_its_page(
         client.delete(f"/api/v1/jobs/{request_id}")
 
 
-def test_filters_are_the_services(studio: Studio, documents: list[str]) -> None:
+def test_filters_are_the_services(documents: list[str], studio: Studio) -> None:
     asked: list[dict[str, list[str]]] = []
 
     def note(request: Request) -> None:
@@ -108,7 +110,7 @@ def test_filters_are_the_services(studio: Studio, documents: list[str]) -> None:
     name = page.get_by_role("button", name="alpha library.png", exact=True)
     expect(name).to_be_visible()
     page.get_by_label("State").select_option("Done")
-    page.get_by_label("Language").select_option("Auto-detect")
+    page.get_by_label("Language").select_option("Language not known")
     page.get_by_label("Date").select_option("Today")
     expect(name).to_be_visible()
     page.get_by_label("Low confidence").check()
@@ -126,8 +128,30 @@ def test_filters_are_the_services(studio: Studio, documents: list[str]) -> None:
     assert any(query.get("low_confidence") == ["true"] for query in asked)
 
 
+@pytest.mark.corpus
+def test_a_document_that_nobody_named_the_language_of_is_found_by_it(
+    studio: Studio, service: RunningService, corpus: Path
+) -> None:
+    page = studio.open()
+    studio.add(corpus / "images/synthetic-005-ru.png")
+    studio.submit()
+    studio.read()
+    expect(page.locator(".result .facts")).to_contain_text("Russian")
+    studio.open("/library")
+    name = page.get_by_role("button", name="synthetic-005-ru.png", exact=True)
+    page.get_by_label("Language").select_option("Russian")
+    expect(name).to_be_visible()
+    page.get_by_label("Language").select_option("English")
+    expect(name).to_have_count(0)
+    with service.client() as client:
+        (made,) = client.get("/api/v1/library?language=ru").json()["data"]
+        assert (made["language"], made["languages_found"]) == ("auto", ["ru"])
+        assert made not in client.get("/api/v1/library?language=auto").json()["data"]
+        client.delete(f"/api/v1/jobs/{made['request_id']}")
+
+
 def test_marks_count_characters_and_an_unfinished_index_is_told(
-    studio: Studio, documents: list[str]
+    documents: list[str], studio: Studio
 ) -> None:
     def answer(route: Route) -> None:
         body: dict[str, Any] = route.fetch().json()

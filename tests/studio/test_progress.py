@@ -60,6 +60,18 @@ def test_pages_are_counted_as_they_are_read_without_asking_again(
     expect(page.locator(".result .text")).to_contain_text("hello")
 
 
+def test_the_picture_of_the_queue_stays_until_the_service_has_its_own(
+    idle: Studio, world: World
+) -> None:
+    page = submit(idle, world, picture("seen.png"))
+    shown = page.locator(".result .thumb img")
+    expect(shown).to_have_attribute("src", re.compile("^blob:"))
+    expect(shown).to_have_js_property("complete", True)
+    assert shown.evaluate("image => image.naturalWidth") > 0
+    world.settle()
+    expect(shown).to_have_attribute("src", re.compile("/preview$"))
+
+
 def test_its_place_in_the_queue_is_shown(idle: Studio, world: World) -> None:
     for _ in range(3):
         world.submit_one(lane=Lane.INTERACTIVE)

@@ -168,7 +168,8 @@ def test_a_folder_is_chosen_with_its_button(idle: Studio, tmp_path: Path) -> Non
 
 
 def test_two_results_are_compared_word_by_word(idle: Studio, world: World) -> None:
-    texts = iter(["the total is 240 euros", "the total is 249 euros"])
+    # How wide a space is makes no difference.
+    texts = iter(["the total is 240 euros", "the total    is 249 euros"])
     world.engine = ScriptedEngine(script=lambda image, page, attempt: next(texts))
     read(idle, world, picture("first.png"), picture("second.png"))
     page = idle.open("/library")
@@ -178,7 +179,7 @@ def test_two_results_are_compared_word_by_word(idle: Studio, world: World) -> No
     dialog = page.get_by_role("dialog", name="Compare")
     expect(dialog.locator("del")).to_have_text(re.compile("240|249"))
     expect(dialog.locator("ins")).to_have_text(re.compile("240|249"))
-    expect(dialog.locator(".diff")).to_contain_text("the total is")
+    expect(dialog.locator(".diff")).to_contain_text(re.compile(r"the total +is"))
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import pikepdf
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
@@ -196,6 +199,30 @@ def test_joined_forms_of_fonts_become_letters_and_hyphens_hyphens() -> None:
     ]
     (line,) = EmbeddedText(letters=tuple(letters)).lines((200, 20))
     assert line.text == "efficient-"
+
+
+@pytest.mark.parametrize(
+    ("written", "character"),
+    [("D83DDE00", "😀"), ("D840DC0B", "𠀋"), ("D83D", "\ufffd"), ("DE00", "\ufffd"),
+     ("DE00D83D", "\ufffd\ufffd"), ("DBFFDFFF", "\U0010ffff"),
+     ("0000", "\ufffd"), ("0007", "\ufffd")],
+)  # fmt: skip
+def test_a_character_in_halves_is_made_whole_and_what_no_text_may_hold_is_told(
+    written: str, character: str
+) -> None:
+    with pikepdf.open(io.BytesIO(make_pdf([text_page()]))) as changed:
+        # What the font says that its letter q is.
+        changed.pages[0].Resources.Font.F.ToUnicode = changed.make_stream(
+            b"begincmap 1 begincodespacerange <00> <FF> endcodespacerange "
+            b"1 beginbfchar <71> <" + written.encode() + b"> endbfchar endcmap"
+        )
+        data = io.BytesIO()
+        changed.save(data)
+    with PdfReader(data.getvalue(), max_pixels=100_000_000) as document:
+        image = document.page(1)
+        lines = document.text(1, image.size).lines(image.size)
+    assert lines[0].text == LETTERS[0].replace("q", character)
+    assert [word.text for word in lines[0].words] == lines[0].text.split()
 
 
 def test_words_from_right_to_left_stay_one_line() -> None:

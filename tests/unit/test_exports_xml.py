@@ -33,6 +33,12 @@ PAGES = [
          number=6, blocks=TABLE),
     page(number=7, text="only\ntext"),
 ]  # fmt: skip
+#: As language models tell places: those of blocks only.
+STACKED = page(
+    *(replace(line(text, words=False), box=(0, 90, 800, 400), row=n)
+      for n, text in enumerate(("one", "two", "three"))),
+    blocks=(Block(label="text", box=(0, 90, 800, 400)),),
+)  # fmt: skip
 
 
 def hocr(pages: list[PageResult], **more: object) -> etree._Element:
@@ -62,7 +68,12 @@ def lines(found: etree._Element, number: int) -> list[etree._Element]:
 def test_hocr_numbers_pages_and_names_the_image_whatever_its_name() -> None:
     found = hocr(PAGES[:2], file_name='a "b"; c\x01.png')
     title = found.find(".//h:div[@id='page_2']", HTML).get("title")
-    assert title == "image \"a 'b'; c\ufffd.png\"; bbox 0 0 800 400; ppageno 1"
+    assert title == "image \"a 'b', c\ufffd.png\"; bbox 0 0 800 400; ppageno 1"
+
+
+def test_hocr_tells_which_attributes_it_can_have() -> None:
+    told = hocr(PAGES).find(".//h:meta[@name='ocr-capabilities']", HTML).get("content").split()
+    assert {"ocrp_lang", "ocrp_dir"} <= set(told)
 
 
 def test_hocr_tells_the_direction_of_text_and_the_rotation_of_a_page() -> None:
@@ -80,13 +91,35 @@ def test_hocr_of_a_word_without_a_box_has_none() -> None:
     assert [(word.text, word.get("title")) for word in words] == [("a", None), ("b", None)]
 
 
-def test_hocr_passes_the_check_of_hocr_tools(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("told", "percent", "part"), [(1.2, "100", "1"), (-0.1, "0", "0")])
+def test_a_confidence_beyond_what_a_format_allows_is_the_nearest_that_it_allows(
+    told: float, percent: str, part: str
+) -> None:
+    found = line("a")
+    pages = [page(replace(found, words=tuple(replace(w, confidence=told) for w in found.words)))]
+    (word,) = hocr(pages).findall(".//h:span[@class='ocrx_word']", HTML)
+    assert word.get("title").endswith(f"; x_wconf {percent}")
+    assert alto(pages).find(".//a:String", ALTO).get("WC") == part
+
+
+def test_lines_of_which_only_the_blocks_place_is_known_are_a_slice_of_it_each() -> None:
+    hocr_boxes = [part.get("title") for part in lines(hocr([STACKED]), 1)]
+    assert hocr_boxes == ["bbox 0 90 800 193", "bbox 0 193 800 297", "bbox 0 297 800 400"]
+    made = alto([STACKED]).findall(".//a:TextLine", ALTO)
+    assert [(found.get("VPOS"), found.get("HEIGHT")) for found in made] == [
+        ("90", "103"), ("193", "104"), ("297", "103"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("found", [PAGES[0], STACKED])
+def test_hocr_passes_the_check_of_hocr_tools(tmp_path: Path, found: PageResult) -> None:
     file = tmp_path / "a.hocr"
-    file.write_bytes(exported("hocr", document(PAGES[:1])))
+    file.write_bytes(exported("hocr", document([found])))
     done = subprocess.run(
         [sys.executable, SCRIPTS / "hocr-check", file], capture_output=True, text=True, check=True
     )
     assert done.stderr.count("ok ") > 10
+    assert "mostly_nonoverlapping/line" in done.stderr
     assert "not ok" not in done.stderr
 
 
@@ -131,8 +164,12 @@ def test_alto_of_a_line_without_words_has_strings_without_places() -> None:
     assert [dict(found.attrib) for found in strings] == [{"CONTENT": "no"}, {"CONTENT": "words"}]
 
 
-def test_alto_leaves_a_language_out_that_is_no_tag() -> None:
-    assert alto([page(language="de,en")]).find(".//a:Page", ALTO).get("LANG") is None
+def test_a_language_is_left_out_that_is_no_tag() -> None:
+    pages = [page(language="de,en"), page(number=2, language="zh-Hant")]
+    made = alto(pages).findall(".//a:Page", ALTO)
+    assert [found.get("LANG") for found in made] == [None, "zh-Hant"]
+    shown = hocr(pages).findall(".//h:div[@class='ocr_page']", HTML)
+    assert [found.get("lang") for found in shown] == [None, "zh-Hant"]
 
 
 @pytest.mark.parametrize("name", ["hocr", "alto"])

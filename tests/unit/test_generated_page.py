@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from casola_ocr.exports import result_schema
@@ -159,6 +160,20 @@ def test_json_follows_the_schema_and_markdown_is_the_models() -> None:
     markdown = exported("md", document(PAGES)).decode()
     assert markdown.startswith("Journal of Reading, vol. 7\n\n# A Study of Small Errors\n\n")
     assert markdown.count("\n---\n\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "blocks"),
+    [("```\na", 0), ("~~~ c\na\n```", 0), ("```\na\n```\n```b", 1), ("````\na\n```", 0),
+     ("a\n   ```", 0), ("```\n~~~", 0), ("```c\na\n````", 1), ("``` a `", 0), ("```\n~~~\n```", 1)],
+)  # fmt: skip
+def test_code_ends_with_its_block_even_where_the_model_wrote_no_end(code: str, blocks: int) -> None:
+    first = page_of(generated(grounded("code", [(0, 0, 999, 400)], code)))
+    table = "<table><tr><td>x</td></tr></table>"
+    second = page_of(generated(grounded("table", [(0, 0, 999, 400)], table)), page=2)
+    shown = MarkdownIt("commonmark").render(exported("md", document([first, second])).decode())
+    assert shown.count("<pre>") == blocks
+    assert shown.endswith("<hr />\n<table>\n<tr><td>x</td></tr>\n</table>\n")
 
 
 @pytest.mark.parametrize("options", [(), ("-layout",)])

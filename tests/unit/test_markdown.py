@@ -72,12 +72,27 @@ def test_a_table_block_is_a_pipe_table_and_a_missing_cell_stays_empty() -> None:
 @pytest.mark.parametrize(
     "text",
     ["# no heading", "- no list", "+ 3", "1. no number", "2) two", "> no quote", "---", "===",
-     "*a* _b_ `c` [d](e) <f> ~~g~~ \\h", "&amp; &#65;", "![x](y)", "a | b", "$x$", "http://a.b"],
+     "*a* _b_ `c` [d](e) <f> ~~g~~ \\h", "&amp; &#65;", "![x](y)", "a | b", "$x$", "http://a.b",
+     ":-:", "snake_case_ 1_2 _é_", "https://a.b/~c?d_e=[1]&amp;f", "www.a.b/*"],
 )  # fmt: skip
 def test_text_is_rendered_as_it_is(text: str) -> None:
     assert rendered(escape(text)) == text
     # Also as a paragraph's second line, where other constructs can begin.
     assert rendered(f"first\n{escape(text)}") == f"first\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [("see https://a.b/c_d now", "see https://a.b/c_d now"), ("ftp://a.b/~c", r"ftp\://a.b/\~c"),
+     ("HTTP://a.b/[c]", r"HTTP\://a.b/\[c\]"), ("www.a.b/*", r"www\.a.b/\*")],
+)  # fmt: skip
+def test_what_github_makes_a_link_of_has_no_backslash_in_it(text: str, escaped: str) -> None:
+    # Its renderer takes a link's characters as they are, backslashes too.
+    assert escape(text) == escaped
+
+
+def test_a_line_of_dashes_and_a_colon_makes_no_table_of_the_one_before() -> None:
+    assert plain("Total\n:-:") == "Total\n\\:-:"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cs")), max_size=40))

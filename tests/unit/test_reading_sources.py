@@ -71,6 +71,19 @@ def test_no_two_sources_have_the_same_output(folder: Path) -> None:
     assert outputs("scans/a.png", "scans/sub/a.png", out="to") == ["to/a.png.txt", "to/a.png-2.txt"]
 
 
+def test_outputs_of_sources_with_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    for last in "ab":
+        (tmp_path / f"{'漢' * 83}{last}.png").write_bytes(PNG)
+    found, _ = collect([str(tmp_path)], None)
+    sources = plan(found, ("alto", "pdf"), None)
+    written = [output for source in sources for _, output in source.outputs]
+    for output in written:
+        output.with_name(f".{output.name}.part").write_bytes(b"")
+        output.write_bytes(b"")
+    assert len(set(written)) == 4
+    assert all(source.is_done() for source in sources)
+
+
 def test_a_source_is_done_when_every_output_is_newer(folder: Path) -> None:
     first, second = folder / "a.txt", folder / "a.md"
     source = Source(path=folder / "a.png", outputs=(("txt", first), ("md", second)))

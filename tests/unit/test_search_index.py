@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,37 @@ def test_texts_are_read_one_by_one_and_only_names_when_the_time_is_over(
     monkeypatch.setattr(indexes_module, "MAX_SECONDS", -1.0)
     found = indexes.snippets("acme", "needle", jobs)
     assert [made.source for made in found.values()] == ["file_name", "file_name"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found_in", "wanted", "takes"),
+    [
+        ("auto", ("ru", "en"), "ru", True),
+        ("auto", ("ru", "en"), "en", True),
+        ("auto", ("ru", "en"), "auto", False),
+        ("fr,de", ("ru",), "fr", False),
+        ("fr,de", (), "fr", True),
+        ("fr,de", (), "de", True),
+        ("auto", (), "auto", True),
+        ("auto", (), "ru", False),
+        ("auto", ("en", "zh-hans"), "zh", True),
+        ("auto", ("zh-hans", "en"), "zh-hans", True),
+        ("auto", ("zh-hans",), "zh-hant", False),
+        ("auto", ("zh",), "zh-hans", False),
+        ("auto", ("ru", "en"), "r", False),
+        ("auto", ("ru", "en"), "u", False),
+        ("auto", ("ru", "en"), "ru,en", False),
+        ("auto", ("zh-hans",), "hans", False),
+    ],
+)
+def test_the_index_takes_a_job_by_its_languages_as_the_library_does(
+    index: Index, asked: str, found_in: tuple[str, ...], wanted: str, takes: bool
+) -> None:
+    made = replace(job(1), language=asked, languages_found=found_in)
+    index.replace([Document(job=made, text="word")])
+    filters = Wanted(language=wanted)
+    assert filters.takes(made) is takes
+    assert bool(index.find('"word"', filters, 9, None)) is takes
 
 
 def test_a_search_that_takes_too_long_is_given_up(

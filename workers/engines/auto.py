@@ -100,7 +100,8 @@ class AutoEngine:
             engine_version=", ".join(engine.version for engine in used),
             attempts=attempt,
             seconds=time.perf_counter() - start,
-            language=self._language(lines, asked),
+            asked=language,
+            known=self._known(),
             flags=(plan.reason,),
         )
 
@@ -169,14 +170,11 @@ class AutoEngine:
             first.unsure,
         )
 
-    def _language(self, lines: Sequence[Line], asked: Sequence[str]) -> str | None:
-        if len(asked) == 1:
-            return asked[0]
-        known = asked or [
+    def _known(self) -> list[str]:
+        return [
             *self._second.languages,
             *(c for c, each in LANGUAGES.items() if each.script in ("Han", "Japanese")),
         ]
-        return detect_language(_text(lines), known)
 
 
 def _text(lines: Sequence[Line]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import os
 import time
@@ -17,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from casola_ocr.engines import PPOCR_LANGUAGES
 from casola_ocr.errors import ConfigurationError, EngineFailed
+from casola_ocr.memory import give_large_blocks_back, give_small_blocks_back
 from casola_ocr.pages import Line, PageResult
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
@@ -33,9 +33,6 @@ LINE_THRESHOLD = 0.5
 SURE_LINE = 0.95
 #: Nothing legible is smaller than this many pixels in either direction.
 SMALLEST_SIDE = 5
-
-_M_MMAP_THRESHOLD = -3
-_MMAP_THRESHOLD_BYTES = 1_000_000
 
 _MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
 
@@ -75,7 +72,7 @@ class PPOcrEngine:
         self.version = f"rapidocr {version('rapidocr')} PP-OCRv6 small"
         # ONNX Runtime takes every core when it is told a number that the machine does not have.
         threads = max(1, min(threads, os.cpu_count() or 1))
-        _give_memory_back()
+        give_large_blocks_back()
         cv2.setNumThreads(threads)
         detector, recogniser = _models(Path(rapidocr.__file__).parent / "models")
         params = _parameters(threads)
@@ -111,7 +108,8 @@ class PPOcrEngine:
             engine_version=self.version,
             attempts=attempt,
             seconds=time.perf_counter() - start,
-            language=None if language == "auto" else language,
+            asked=language,
+            known=PPOCR_LANGUAGES,
         )
 
     def recognise(self, image: Image.Image) -> Reading:
@@ -137,7 +135,7 @@ class PPOcrEngine:
             upright = Upright(upright.size, rotation, skew_of(quads))
             reading = self._read_lines(pixels, quads, upright)
             self._recogniser.release()
-            _trim()
+            give_small_blocks_back()
             return reading
         except Exception as error:
             raise EngineFailed("The engine could not read the page.") from error
@@ -221,22 +219,6 @@ def _parameters(threads: int) -> dict[str, Any]:
     if has_openvino():
         params["Det.engine_type"] = rapidocr.EngineType.OPENVINO
     return params
-
-
-def _give_memory_back() -> None:
-    """Let large blocks go back to the system when they are freed (glibc only).
-
-    By itself glibc keeps blocks of up to 32 MB once some were freed: pages of different shapes
-    then cost half as much memory again.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-
-
-def _trim() -> None:
-    """Give the small blocks back too that a page left behind (glibc only)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _pixels(image: Image.Image) -> _Pixels:

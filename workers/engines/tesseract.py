@@ -18,7 +18,7 @@ from PIL import Image
 
 from casola_ocr.engines import not_installed
 from casola_ocr.errors import ConfigurationError, EngineFailed
-from casola_ocr.languages import AUTO, LANGUAGES, parse_codes
+from casola_ocr.languages import LANGUAGES, parse_codes
 from casola_ocr.pages import Line, PageResult, Word
 from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import is_ideograph
@@ -137,7 +137,8 @@ class TesseractEngine:
             engine_version=self.version,
             attempts=attempt,
             seconds=time.perf_counter() - start,
-            language=None if language == AUTO else language,
+            asked=language,
+            known=self.languages,
         )
 
     def recognise(

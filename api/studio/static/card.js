@@ -35,21 +35,24 @@ export function formats(state) {
 /** Whether trying again may read something of it. */
 export const unread = (state) => state.status === "failed" || (state.status === "completed" && state.pages.failed > 0);
 
-export function thumb(state, open) {
-  const made = h("button", { type: "button", class: "thumb", "aria-label": `${t.view}: ${state.file_name}`, onclick: open }, icon("file"));
+/** The document's picture; `shown`, a blob's URL, until the service has one. */
+export function thumb(state, open, shown) {
+  const made = h("button", { type: "button", class: "thumb", "aria-label": `${t.view}: ${state.file_name}`, onclick: open }, stand(shown));
   // Of a document that could not be opened there is no picture.
   if (state.pages.done > 0) {
-    const picture = h("img", { src: `${job(state.request_id)}/preview`, alt: "", onload: () => made.replaceChildren(picture) });
+    const picture = h("img", { src: `${job(state.request_id)}/preview`, alt: "", onload: () => { made.replaceChildren(picture); if (shown) URL.revokeObjectURL(shown); } });
   }
   return made;
 }
 
-export function card(first, { onretry, ondelete }) {
+const stand = (shown) => (shown ? h("img", { src: shown, alt: "" }) : icon("file"));
+
+export function card(first, { shown, onretry, ondelete }) {
   const made = { retry: again, state: first, node: h("article", { class: "card result", "aria-label": first.file_name, "data-id": first.request_id }), update, cancel };
   const id = first.request_id;
   const open = () => view(made.state);
   let pictured = "";
-  let picture = h("div", { class: "thumb" }, icon("file"));
+  let picture = h("div", { class: "thumb" }, stand(shown));
   const name = h("h3", { title: first.file_name }, first.file_name || id);
   const actions = h("div", { class: "actions" });
   const facts = h("ul", { class: "facts" });
@@ -73,7 +76,7 @@ export function card(first, { onretry, ondelete }) {
     const ready = state.pages.done > 0 ? "yes" : "";
     if (ready === pictured) return;
     pictured = ready;
-    const fresh = thumb(state, open);
+    const fresh = thumb(state, open, shown);
     picture.replaceWith(fresh);
     picture = fresh;
   }
@@ -110,7 +113,7 @@ export function card(first, { onretry, ondelete }) {
     const engine = h("li", {}, named(state.engine || state.model));
     facts.replaceChildren(...[
       state.status === "completed" ? h("li", {}, confidence(state.confidence)) : h("li", { class: `pill ${state.status === "failed" ? "poor" : ""}` }, t.states[state.status]),
-      read && state.words !== null && h("li", {}, t.words(state.words)), state.pages.total > 0 && h("li", {}, t.pages(state.pages.total)), engine, time !== null && h("li", {}, t.seconds(time)),
+      read && state.words !== null && h("li", {}, t.words(state.words)), read && state.languages_found.length > 0 && h("li", {}, t.languages(state.languages_found)), state.pages.total > 0 && h("li", {}, t.pages(state.pages.total)), engine, time !== null && h("li", {}, t.seconds(time)),
     ].filter(Boolean));
     const more = button(t.more, { only: true, icon: "dots", kind: "small", "aria-haspopup": "menu", "aria-expanded": "false" });
     more.addEventListener("click", () => menu(more, [...(read ? formats(state) : []), ...(read ? [null] : []), { label: t.delete, run: remove }]));

@@ -10,14 +10,18 @@ export function diff(before, after) {
   return edits(before.match(words) ?? [], after.match(words) ?? []) ?? edits(before.match(lines) ?? [], after.match(lines) ?? []);
 }
 
+/** What is compared of a piece: how wide a space is depends on the engine. */
+const key = (piece) => piece.replace(/[^\S\n]+/g, " ").replace(/ ?\n ?/g, "\n");
+
 function edits(a, b) {
+  const [left, right] = [a.map(key), b.map(key)];
   const trace = [];
   let front = new Map([[1, 0]]);
   for (let count = 0; count <= Math.min(a.length + b.length, MOST_EDITS); count += 1) {
     trace.push(new Map(front));
     for (let k = -count; k <= count; k += 2) {
       let x = k === -count || (k !== count && (front.get(k - 1) ?? -1) < (front.get(k + 1) ?? -1)) ? front.get(k + 1) : front.get(k - 1) + 1;
-      while (x < a.length && x - k < b.length && a[x] === b[x - k]) x += 1;
+      while (x < a.length && x - k < b.length && left[x] === right[x - k]) x += 1;
       front.set(k, x);
       if (x >= a.length && x - k >= b.length) return joined(back(trace, a, b));
     }

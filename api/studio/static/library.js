@@ -28,7 +28,7 @@ const search = h("input", { type: "search", id: "q", placeholder: t.search, "ari
 const state = h("select", { id: "state" }, option("", t.anyState), Object.entries(t.states).map(([value, label]) => option(value, label)));
 const model = h("select", { id: "model" }, option("", t.anyModel));
 const date = h("select", { id: "date" }, option("", t.anyDate), option("1", t.today), option("7", t.week), option("30", t.month));
-const language = h("select", { id: "spoken", title: t.askedLanguage }, option("", t.anyLanguage));
+const language = h("select", { id: "spoken" }, option("", t.anyLanguage));
 const low = h("input", { type: "checkbox", id: "low" });
 const list = h("ul", { class: "list card", "aria-busy": "true" });
 const end = h("div", { class: "muted", role: "status" });
@@ -38,14 +38,14 @@ const bar = h("div", { class: "selected", hidden: true, role: "region", "aria-la
 const filters = [state, model, language, date, low];
 root.append(
   h("div", { class: "tools" }, h("div", { class: "search" }, icon("search"), search),
-    ...[[t.state, state], [t.model, model], [t.askedLanguage, language], [t.date, date]].map(([label, control]) => h("div", {}, h("label", { class: "sr", for: control.id }, label), control)), h("label", { class: "check" }, low, t.low)),
+    ...[[t.state, state], [t.model, model], [t.language, language], [t.date, date]].map(([label, control]) => h("div", {}, h("label", { class: "sr", for: control.id }, label), control)), h("label", { class: "check" }, low, t.low)),
   list, end, stored, bar);
 
 const watch = new Watch((told) => { if (told.status === "gone") drop(told.request_id); else rows.get(told.request_id)?.update(told); }, reach);
 get("/api/v1/engines").then(({ data }) => {
   model.append(...data.filter((each) => each.name !== "auto").map((each) => option(each.name, each.name)));
   const known = new Map(data.flatMap((each) => each.languages).map((each) => [each.code, each.name]));
-  language.append(option("auto", t.detect), ...[...known].sort((a, b) => a[1].localeCompare(b[1])).map(([code, name]) => option(code, name)));
+  language.append(option("auto", t.unknownLanguage), ...[...known].sort((a, b) => a[1].localeCompare(b[1])).map(([code, name]) => option(code, name)));
 }, () => reach(false));
 
 get("/api/v1/usage").then((kept) => {

@@ -103,12 +103,12 @@ async function send() {
     const bytes = group.reduce((sum, item) => sum + (item.file?.size ?? 0), 0);
     const tell = (loaded) => { share(group, loaded); label.textContent = t.sending(Math.min(1, (sent + Math.min(loaded, bytes)) / total)); };
     try {
-      made.push(...await deliver(group, tell));
+      made.push(...drawnAs(group, await deliver(group, tell)));
     } catch (error) {
       // One bad file refuses its whole request: the others go alone.
       const alone = group.length > 1 && error.status >= 400 && error.status < 500 && error.status !== 429;
       for (const item of alone ? group : []) {
-        try { made.push(...await deliver([item], () => {})); } catch (reason) { failed.push(item); item.refuse(reason.message); }
+        try { made.push(...drawnAs([item], await deliver([item], () => {}))); } catch (reason) { failed.push(item); item.refuse(reason.message); }
       }
       if (!alone) for (const item of group) { failed.push(item); toast(error.message, null, null, 9000); break; }
       if (!alone) failed.push(...group);
@@ -116,10 +116,19 @@ async function send() {
     sent += bytes;
   }
   queue.keep((item) => failed.includes(item) || !items.includes(item));
-  for (const state of made.reverse()) show(state);
+  for (const { state, shown } of made.reverse()) show(state, shown);
   keep();
-  watch.add(made.map((state) => state.request_id));
+  watch.add(made.map(({ state }) => state.request_id));
   if (made.length) { results.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }); }
+}
+
+/** Each job with the picture of its file, which is the card's from now on. */
+function drawnAs(group, states) {
+  return states.map((state, at) => {
+    const { shown } = group[at];
+    group[at].shown = null;
+    return { state, shown };
+  });
 }
 
 /** What is on its way of each file: they follow each other in the request. */
@@ -155,8 +164,8 @@ function groups(items) {
   return found;
 }
 
-function show(state) {
-  const made = card(state, { onretry: (id) => watch.add([id]), ondelete: (id) => { cards.delete(id); keep(); arrange(); } });
+function show(state, shown) {
+  const made = card(state, { shown, onretry: (id) => watch.add([id]), ondelete: (id) => { cards.delete(id); keep(); arrange(); } });
   cards.set(state.request_id, made);
   results.querySelector(".section-head").after(made.node);
   arrange();

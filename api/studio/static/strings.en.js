@@ -1,10 +1,12 @@
 // Every word that Studio's scripts show. A translation is a copy of this file.
 const n = (count) => count.toLocaleString("en");
+const spoken = new Intl.DisplayNames("en", { type: "language" });
 const some = (count, one, many) => `${n(count)} ${count === 1 ? one : many}`;
 
 export default {
   entries: (count) => `${some(count, "entry", "entries")} found`,
   pages: (count) => some(count, "page", "pages"),
+  languages: (codes) => codes.map((code) => spoken.of(code)).join(", "),
   words: (count) => some(count, "word", "words"),
   seconds: (count) => (count < 60 ? `${count.toFixed(1)} s` : `${Math.floor(count / 60)} min ${Math.round(count % 60)} s`),
 
@@ -56,7 +58,7 @@ export default {
   zoomIn: "Zoom in", zoomOut: "Zoom out", find: "Find in document", found: (at, count) => (count ? `${at} of ${count}` : "Nothing found"),
   legend: "Underlined words are doubtful.", pageFailed: "This page could not be read.", loadingPage: "Loading page…", noPicture: "No picture of this page is stored.", pageAlt: (page) => `Picture of page ${page}`,
 
-  search: "Search names and text", inPage: (page) => `Page ${n(page)}: `, anyLanguage: "Any language", askedLanguage: "Language that was asked for", partial: "The search index is still being made: something may be missing.", anyState: "Any state", anyModel: "Any model", anyDate: "Any time", today: "Today", week: "Last 7 days", month: "Last 30 days", low: "Low confidence",
+  search: "Search names and text", inPage: (page) => `Page ${n(page)}: `, anyLanguage: "Any language", unknownLanguage: "Language not known", partial: "The search index is still being made: something may be missing.", anyState: "Any state", anyModel: "Any model", anyDate: "Any time", today: "Today", week: "Last 7 days", month: "Last 30 days", low: "Low confidence",
   state: "State", date: "Date", nothingYet: "Nothing here yet", nothingYetWhy: "Every document that you read is kept here.",
   noMatch: "Nothing matches", noMatchWhy: "Try other words or fewer filters.", reset: "Reset filters", selected: (count) => `${n(count)} selected`,
   select: (name) => `Select ${name}`, compare: "Compare", deleted: (count) => `${some(count, "document", "documents")} deleted`, undo: "Undo",

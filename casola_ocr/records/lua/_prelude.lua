@@ -2,8 +2,9 @@
 --
 --   key                    type    what it holds
 --   job:{id}               hash    the record: v tenant state run model engine language file_name
---                                  media_type lane batch total done failed words confidence created
---                                  started finished expires error detail size fingerprint position hook; and while
+--                                  media_type lane batch total done failed words confidence
+--                                  languages (that were found, with commas between) created started
+--                                  finished expires error detail size fingerprint position hook; and while
 --                                  it is unfinished: pool (where its pages wait), ready (pages whose
 --                                  image exists), next (lowest page that was never taken), avail
 --                                  (pages that a worker may take), listed (1 while the pool lists it),

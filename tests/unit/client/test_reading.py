@@ -17,9 +17,11 @@ from casola_ocr.client import (
     StillRunning,
     Unauthorized,
 )
+from casola_ocr.client.results import JOB
 from casola_ocr.errors import FetchRefused, UnsupportedFormat
 from casola_ocr.errors import NotFound as NoSuchJob
 from casola_ocr.model import JobError, Lane
+from casola_ocr.shapes import EXAMPLE_JOB
 from tests.api_stub import CONTENT
 from tests.both_clients import Either
 from tests.exported import failed, line, page
@@ -34,6 +36,7 @@ def test_a_document_is_read_in_one_request(client: Either, served: Served, scan:
     assert result.pages[0].lines[0].words[0].text == "Grüße"
     assert result.failed_pages == result.pages[1:]
     assert (result.job.status, result.job.file_name) == (JobStatus.COMPLETED, "scan.png")
+    assert (result.job.language, result.job.languages_found) == ("de", ("de", "en"))
     options = served.world.jobs.options
     assert options is not None
     assert (options.language, options.fallback, options.expires_in) == ("de", True, 3600)
@@ -113,6 +116,13 @@ def test_what_the_server_refuses_has_its_code_and_what_to_do(
     with pytest.raises(NotFound):
         client.job("../../healthz")
     assert served.paths[-1] != "GET /healthz"
+
+
+def test_a_job_of_an_older_server_has_no_languages() -> None:
+    told = dict(EXAMPLE_JOB)
+    assert JOB.validate_python(told).languages_found == ("de", "en")
+    del told["languages_found"]
+    assert JOB.validate_python(told).languages_found == ()
 
 
 def test_a_code_of_a_newer_server_is_kept(client: Either, served: Served) -> None:
