@@ -3,8 +3,8 @@
     python -m benchmarks.overhead [--rounds 5] [--seconds 3] [--api-workers 1] [--report FILE]
 
 A running service (so many API processes, Valkey, the directory store, a worker child for each core)
-with an engine that reads a page in no time; the page has 100 kB. Clients wait for its text, each with a
-connection of its own and one request after the other: by fal's `sync_mode`, OpenAI's chat
+with an engine that reads a page in no time; the page has 100 kB. Clients wait for its text, each
+with a connection of its own and one request after the other: by fal's `sync_mode`, OpenAI's chat
 completions, and our own API with `Prefer: wait=`. Then 16 clients submit pages without waiting:
 once while the workers read what comes, and once while they are held up by something else.
 
