@@ -152,9 +152,7 @@ class TesseractEngine:
             known=self.languages,
         )
 
-    def _in_another_script(
-        self, image: Image.Image, script: str, lines: list[Line]
-    ) -> list[Line]:
+    def _in_another_script(self, image: Image.Image, script: str, lines: list[Line]) -> list[Line]:
         """The lines of an image that looked like one script, in another if that reads better.
 
         Small letters and few look like any script.
