@@ -234,7 +234,7 @@ class Following(Outcomes):
 
     def _pages_from(self, job: Job, position: int) -> Iterator[dict[str, Any]]:
         """Results of the pages that are terminal from `position` on, without a gap."""
-        while True:
+        while not 0 < job.pages.total < position:
             try:
                 state = self._records.page_state(job.request_id, position)
             except RecordsUnavailable:
