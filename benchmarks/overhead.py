@@ -1,10 +1,10 @@
 """The gateway's overhead: what our path adds to a call whose engine takes no time.
 
-    python -m benchmarks.overhead [--rounds 5] [--seconds 3] [--report FILE]
+    python -m benchmarks.overhead [--rounds 5] [--seconds 3] [--api-workers 1] [--report FILE]
 
-A running service (one API process, Valkey, the directory store, a worker child for each core) with
-an engine that reads a page in no time; the page has 100 kB. Clients wait for its text, each with a
-connection of its own and one request after the other: by fal's `sync_mode`, OpenAI's chat
+A running service (so many API processes, Valkey, the directory store, a worker child for each core)
+with an engine that reads a page in no time; the page has 100 kB. Clients wait for its text, each
+with a connection of its own and one request after the other: by fal's `sync_mode`, OpenAI's chat
 completions, and our own API with `Prefer: wait=`. Then 16 clients submit pages without waiting:
 once while the workers read what comes, and once while they are held up by something else.
 
@@ -173,6 +173,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=float, default=3)
+    arguments.add_argument("--api-workers", type=int, default=1)
     chosen = arguments.parse_args()
     cores = os.cpu_count() or 1
     kinds = calls()
@@ -180,7 +181,8 @@ def main() -> None:
     rates: dict[str, list[float]] = {"while pages are read": [], "while workers are held up": []}
     tries: dict[str, list[list[float]]] = {name: [] for name in rates}
     costs: dict[str, dict[str, float]] = {name: defaultdict(float) for name in (*kinds, *rates)}
-    with running_service([TENANT], cores) as running:
+    settings = {"CASOLA_API_WORKERS": str(chosen.api_workers)}
+    with running_service([TENANT], cores, settings) as running:
         for call in kinds.values():
             for _ in range(WARM_CALLS):
                 asyncio.run(load(running, call, 1, 0.0001))

@@ -66,19 +66,19 @@ class Following(Outcomes):
         """As `get`, with the job's place in the queue and when it may end."""
         return self.placed(self.get(tenant, request_id))
 
-    def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
+    def wait(self, job: Job, seconds: float) -> Job:
         """The job once it is terminal, or as it stands after `seconds`.
 
-        When too many wait already it is answered at once as it stands.
+        `job` is as it was just submitted or looked at. When too many wait already it is answered
+        at once as it was.
         """
-        job = self.get(tenant, request_id)
         if job.status.terminal or seconds <= 0:
             return job
         deadline = time.monotonic() + seconds
-        with self._waiters.seat(tenant) as seated:
+        with self._waiters.seat(job.tenant) as seated:
             if not seated:
                 return job
-            with self._records.watch({request_id: BEGINNING}) as watch:
+            with self._records.watch({job.request_id: BEGINNING}) as watch:
                 while (left := deadline - time.monotonic()) > 0:
                     told = watch.next(min(left, LOOK_SECONDS))
                     if told and told[-1].kind != "finished":
@@ -86,7 +86,7 @@ class Following(Outcomes):
                     job = self._still(job)
                     if job.status.terminal:
                         return job
-        return self.get(tenant, request_id)
+        return self.get(job.tenant, job.request_id)
 
     def check_seats(self, tenant: str) -> None:
         """For surfaces that can only wait: refuse before anything is accepted.
@@ -136,23 +136,20 @@ class Following(Outcomes):
         with self._records.watch({request_id: BEGINNING}) as watch:
             return [_page(job, event) for event in watch.next(0) if event.kind == "page"]
 
-    def read_along(
-        self, tenant: str, request_id: str, *, seconds: float
-    ) -> Iterator[dict[str, Any] | None]:
+    def read_along(self, job: Job, *, seconds: float) -> Iterator[dict[str, Any] | None]:
         """Each terminal page's result, in order, as soon as all before it are terminal.
 
-        None for a quiet while. Ends after the last page of a terminal job.
+        None for a quiet while. Ends after the last page of a terminal job. `job` is as it was just
+        submitted or looked at.
 
         Raises:
-            NotFound, Gone: there is no such job; told before anything is yielded.
             Overloaded: too many requests wait already.
             WaitTimeout: the job did not end within `seconds`.
             Conflict: it was cancelled.
             CasolaError: why it failed.
         """
-        self.check_seats(tenant)
-        job = self.get(tenant, request_id)
-        return self._seated(tenant, self._read_along(job, time.monotonic() + seconds))
+        self.check_seats(job.tenant)
+        return self._seated(job.tenant, self._read_along(job, time.monotonic() + seconds))
 
     def _seated(self, tenant: str, items: Iterator[Any]) -> Iterator[Any]:
         with self._waiters.seat(tenant) as seated:
@@ -237,7 +234,7 @@ class Following(Outcomes):
 
     def _pages_from(self, job: Job, position: int) -> Iterator[dict[str, Any]]:
         """Results of the pages that are terminal from `position` on, without a gap."""
-        while True:
+        while not 0 < job.pages.total < position:
             try:
                 state = self._records.page_state(job.request_id, position)
             except RecordsUnavailable:

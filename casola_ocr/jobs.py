@@ -118,7 +118,19 @@ class Jobs(Following):
         tried = "" if attempt is None else fingerprint_of(documents, options)
         if attempt and (before := self._tries.before(tenant, tried)):
             return list(before), True
-        ids, found_again = self._submissions.submit(tenant, documents, options)
+        ids, found_again, new = self._submissions.submit(tenant, documents, options)
+        made = [queued_job(item.manifest, item.pages) for item in new]
+        accepted = made or self._accepted(tenant, ids)
+        if tried:
+            self._tries.remember(tenant, tried, accepted)
+        return accepted, found_again
+
+    def _accepted(self, tenant: str, ids: Sequence[str]) -> list[Job]:
+        """The jobs of a submission that another request may have made before.
+
+        Raises:
+            Gone: one of them was deleted.
+        """
         try:
             jobs = self._records.jobs(ids)
         except RecordsUnavailable:
@@ -133,10 +145,7 @@ class Jobs(Following):
             if job and job.status.terminal and not job.batch_id:
                 # Repeated by a request that was overtaken: it left the marker once more.
                 self._tidy(job, 1)
-        accepted = [job for job in made if job]
-        if tried:
-            self._tries.remember(tenant, tried, accepted)
-        return accepted, found_again
+        return [job for job in made if job]
 
     def holder(self, job: Job) -> str:
         """Who reads along: another value once a later try of an SDK got this job, see `Tries`."""

@@ -139,7 +139,7 @@ class Manifest:
         return self.webhook.host if self.webhook else ""
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False).encode()
+        return json.dumps(vars(self), ensure_ascii=False, default=asdict).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -189,7 +189,7 @@ class Marker:
     jobs: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(vars(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Marker:
@@ -325,8 +325,8 @@ class Job:
         }
 
 
-def queued_job(manifest: Manifest) -> Job:
-    """A job that was accepted and of which nothing else is known yet."""
+def queued_job(manifest: Manifest, pages: int = 0) -> Job:
+    """A job that was accepted and of which nothing else is known yet than how many pages it has."""
     return Job(
         request_id=manifest.request_id,
         tenant=manifest.tenant,
@@ -338,7 +338,7 @@ def queued_job(manifest: Manifest) -> Job:
         media_type=manifest.media_type,
         lane=manifest.lane,
         batch_id=manifest.batch_id,
-        pages=PageCounts(total=0, done=0, failed=0),
+        pages=PageCounts(total=pages, done=0, failed=0),
         words=None,
         confidence=None,
         created_at=manifest.created_at,

@@ -33,18 +33,21 @@ class Outcomes(ABC):
     def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
         """The job and the body of its result as chunks of JSON; partial while it runs."""
         job = self.get(tenant, request_id)
-        if self._is_kept(job):
-            with self._still_there(job):
-                return job, self._store.stream(keys.result(tenant, request_id))
-        # The second chunk is the first page: a store that is down is told at once.
-        return job, begun(self._assembly(job).chunks(), 2)
+        return job, self.result_of(job)
 
-    def text(self, tenant: str, request_id: str) -> str:
-        """The text of all pages that were read, joined by form feeds."""
-        job = self.get(tenant, request_id)
+    def result_of(self, job: Job) -> Iterator[bytes]:
+        """As `result`, of a job that was just looked at."""
         if self._is_kept(job):
             with self._still_there(job):
-                return self._store.get(keys.text(tenant, request_id)).decode()
+                return self._store.stream(keys.result(job.tenant, job.request_id))
+        # The second chunk is the first page: a store that is down is told at once.
+        return begun(self._assembly(job).chunks(), 2)
+
+    def text(self, job: Job) -> str:
+        """The text of all pages that were read, joined by form feeds; `job` was just looked at."""
+        if self._is_kept(job):
+            with self._still_there(job):
+                return self._store.get(keys.text(job.tenant, job.request_id)).decode()
         return self._assembly(job).text()
 
     @contextmanager

@@ -124,9 +124,10 @@ class Submissions:
 
     def submit(
         self, tenant: str, documents: Sequence[NewDocument], options: Options
-    ) -> tuple[list[str], bool]:
+    ) -> tuple[list[str], bool, list[Registration]]:
         """Accept documents, all or none; the request IDs, and whether they were accepted before.
 
+        Told with them is how they were registered, where no other request can have done it first.
         See `Jobs.submit_or_find`.
         """
         if not documents:
@@ -137,7 +138,7 @@ class Submissions:
         if seed:
             ids = ids_of_key(tenant, options.idempotency_key, len(documents))
             if self._replayed(tenant, ids[0], fingerprint):
-                return ids, True
+                return ids, True, []
         accepted = self._manifests(tenant, documents, options, seed, fingerprint)
         registrations = [
             Registration(manifest=manifest, pages=_pages_known(manifest))
@@ -145,15 +146,15 @@ class Submissions:
         ]
         self._admit(tenant, registrations)
         if not seed:
-            return self._commit(tenant, accepted, registrations, nonce=""), False
+            return self._commit(tenant, accepted, registrations, nonce=""), False, registrations
         nonce, first = uuid4().hex, accepted[0][0].request_id
         if not self._records.reserve(first, nonce):
             raise InProgress(retry_after_seconds=1)
         try:
             # Since this was asked another request may have been accepted: leave its objects alone.
             if self._replayed(tenant, first, fingerprint):
-                return ids, True
-            return self._commit(tenant, accepted, registrations, nonce), False
+                return ids, True, []
+            return self._commit(tenant, accepted, registrations, nonce), False, []
         finally:
             self._records.unreserve(first, nonce)
 

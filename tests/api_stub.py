@@ -172,9 +172,10 @@ class StubJobs:
             self.get(tenant, request_id)
         return iter(self.happens)
 
-    def wait(self, tenant: str, request_id: str, seconds: float) -> Job:
+    def wait(self, job: Job, seconds: float) -> Job:
+        request_id = job.request_id
         self.calls.append(("wait", request_id, seconds))
-        job = self.get(tenant, request_id)
+        job = self.get(job.tenant, request_id)
         if seconds > 0 and not job.status.terminal:
             status = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
             self.known[request_id] = self.ended(job, status)
@@ -182,26 +183,26 @@ class StubJobs:
 
     def result(self, tenant: str, request_id: str) -> tuple[Job, Iterator[bytes]]:
         job = self.get(tenant, request_id)
+        return job, self.result_of(job)
+
+    def result_of(self, job: Job) -> Iterator[bytes]:
         pages = [json.loads(page.to_json()) for page in self.pages]
         body = {**job.to_dict(), "text": self.texts[0], "page_results": pages}
         whole = json.dumps(body, ensure_ascii=False).encode()
-        return job, iter([whole[:10], whole[10:]])
+        return iter([whole[:10], whole[10:]])
 
-    def text(self, tenant: str, request_id: str) -> str:
-        self.get(tenant, request_id)
-        return self.texts[list(self.known).index(request_id) % len(self.texts)]
+    def text(self, job: Job) -> str:
+        return self.texts[list(self.known).index(job.request_id) % len(self.texts)]
 
-    def read_along(
-        self, tenant: str, request_id: str, *, seconds: float
-    ) -> Iterator[dict[str, Any] | None]:
-        job = self.wait(tenant, request_id, seconds)
+    def read_along(self, job: Job, *, seconds: float) -> Iterator[dict[str, Any] | None]:
+        job = self.wait(job, seconds)
         if not job.status.terminal:
             raise WaitTimeout()
         if job.status is JobStatus.CANCELLED:
             raise Conflict("The request was cancelled.")
         if job.error is not None:
             raise error_by_code(job.error.code, job.error.detail)
-        made_up = {"page": 1, "text": self.text(tenant, request_id), "words": 1, "confidence": None}
+        made_up = {"page": 1, "text": self.text(job), "words": 1, "confidence": None}
         yield from [json.loads(page.to_json()) for page in self.pages] or [made_up]
 
     def page(self, tenant: str, request_id: str, page: int) -> bytes:

@@ -137,10 +137,12 @@ def wait_for(made: Sequence[Job], seconds: float) -> list[Job]:
     The last one is not terminal when the time was over; those after it are left out.
     """
     deadline = time.monotonic() + seconds
-    seen = []
+    seen: list[Job] = []
     for job in made:
         left = max(0.0, deadline - time.monotonic())
-        seen.append(jobs().wait(tenant(), job.request_id, left))
+        # While the one before was waited for, much may have happened to this one.
+        now = jobs().get(tenant(), job.request_id) if seen else job
+        seen.append(jobs().wait(now, left))
         if not seen[-1].status.terminal:
             break
     return seen

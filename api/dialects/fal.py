@@ -98,7 +98,7 @@ def _outputs(verbs: Jobs, job: Job, seconds: float) -> Generator[bytes]:
     told = {"request_id": job.request_id}
     started = False
     try:
-        for page in verbs.read_along(job.tenant, job.request_id, seconds=seconds):
+        for page in verbs.read_along(job, seconds=seconds):
             started = True
             if page is None:
                 yield PING

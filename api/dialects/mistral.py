@@ -26,7 +26,7 @@ def ocr() -> ResponseReturnValue:
     job = _submitted(asked)
     asked = asked.light()
     g.mistral_request_id = job.request_id
-    job = jobs().wait(tenant(), job.request_id, settings().sync_timeout_seconds)
+    job = jobs().wait(job, settings().sync_timeout_seconds)
     _check(job)
     document = exports().document(tenant(), job.request_id)
     return Response(mistral_pages.answer(asked, document), content_type="application/json")

@@ -99,7 +99,9 @@ class Reading:
         deadline = time.monotonic() + self.seconds
         for number, job in enumerate(self.made, 1):
             left = max(0.0, deadline - time.monotonic())
-            for page in self.jobs.read_along(self.tenant, job.request_id, seconds=left):
+            # While those before were read, much may have happened to this one.
+            now = job if number == 1 else self.jobs.get(self.tenant, job.request_id)
+            for page in self.jobs.read_along(now, seconds=left):
                 yield None if page is None else (number, page)
             self._ended.add(job.request_id)
 

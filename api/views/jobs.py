@@ -189,9 +189,9 @@ def submit() -> ResponseReturnValue:
         return _answer_batch(made, wait, replayed)
     job = made[0]
     if wait:
-        job = jobs().wait(tenant(), job.request_id, wait)
+        job = jobs().wait(job, wait)
         if job.status.terminal:
-            return _result(job.request_id, {"Preference-Applied": f"wait={wait}", **replayed})
+            return _result(job, {"Preference-Applied": f"wait={wait}", **replayed})
     headers = {"Location": f"/api/v1/jobs/{job.request_id}", **_later(), **replayed}
     return jobs().placed(job).to_dict(), 202, headers
 
@@ -211,7 +211,7 @@ def get(request_id: str) -> ResponseReturnValue:
     look = asked(Look)
     seconds = min(look.wait, settings().sync_timeout_seconds)
     if seconds:
-        jobs().wait(tenant(), request_id, seconds)
+        jobs().wait(jobs().get(tenant(), request_id), seconds)
     return cast(dict[str, Any], sparse(jobs().look(tenant(), request_id), look.fields))
 
 
@@ -226,7 +226,7 @@ def get(request_id: str) -> ResponseReturnValue:
 )
 def result(request_id: str) -> ResponseReturnValue:
     """Read what was read on a job's pages."""
-    return _result(request_id, {})
+    return _result(jobs().get(tenant(), request_id), {})
 
 
 @blueprint.get("/<request_id>/pages/<int:page>")
@@ -284,12 +284,11 @@ def delete(request_id: str) -> ResponseReturnValue:
     return "", 204
 
 
-def _result(request_id: str, headers: dict[str, str]) -> Response:
-    job, chunks = jobs().result(tenant(), request_id)
+def _result(job: Job, headers: dict[str, str]) -> Response:
     if not job.status.terminal:
         headers = {**headers, "Retry-After": POLL_SECONDS}
     return Response(
-        chunks,
+        jobs().result_of(job),
         status=200 if job.status.terminal else 202,
         headers=headers,
         content_type="application/json",

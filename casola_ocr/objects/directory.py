@@ -3,6 +3,8 @@
 A put writes a temporary file in the same file system, syncs it, renames it over the old one and
 syncs the folder: a reader sees the old bytes or the new ones, and what was put survives a crash.
 What is put together shares the syncs of its folders.
+
+Paths are text: on the way of each submission `pathlib` cost as much as its multipart body.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ class DirectoryStore:
     """
 
     def __init__(self, root: Path):
-        self._root = root
-        self._temporary = root / _TMP
+        self._root = str(root.absolute())
+        self._temporary = f"{self._root}/{_TMP}"
         self._swept = False
         self._lock = threading.Lock()
 
@@ -65,12 +67,12 @@ class DirectoryStore:
         paths = [self._path(key) for key, _ in objects]
         with _translated():
             self._sweep()
-            temporaries = [self._temporary / uuid4().hex for _ in paths]
+            temporaries = [f"{self._temporary}/{uuid4().hex}" for _ in paths]
             try:
                 with ExitStack() as opened:
                     files = []
                     for temporary, (_, data) in zip(temporaries, objects, strict=True):
-                        file = opened.enter_context(temporary.open("xb"))
+                        file = opened.enter_context(open(temporary, "xb"))
                         if isinstance(data, bytes):
                             file.write(data)
                         else:
@@ -81,22 +83,23 @@ class DirectoryStore:
                     beside(partial(self._keep, files, moves))
             except BaseException:
                 for temporary in temporaries:
-                    temporary.unlink(missing_ok=True)
+                    with suppress(FileNotFoundError):
+                        os.unlink(temporary)
                 raise
 
-    def _keep(self, files: Sequence[BinaryIO], moves: Sequence[tuple[Path, Path]]) -> None:
+    def _keep(self, files: Sequence[BinaryIO], moves: Sequence[tuple[str, str]]) -> None:
         """Make the written files durable and move them to their places."""
-        grown: dict[Path, builtins.list[Path]] = {}
+        grown: dict[str, builtins.list[str]] = {}
         # New folders come first: syncing the file then commits them in the same journal write
         # (measured: 12 ms a put when each is synced on its own, 1.6 ms without any).
-        for folder in dict.fromkeys(path.parent for _, path in moves):
+        for folder in dict.fromkeys(_parent(path) for _, path in moves):
             grown[folder] = []
             with suppress(*_VANISHED):
                 grown[folder] = self._make_folder(folder)
         for file in files:
             os.fsync(file.fileno())
         # A folder is durable before anything comes into the next one.
-        for folder, together in groupby(moves, key=lambda move: move[1].parent):
+        for folder, together in groupby(moves, key=lambda move: _parent(move[1])):
             changed = [folder, *grown[folder]]
             for temporary, path in together:
                 changed += self._move(temporary, path)
@@ -104,16 +107,16 @@ class DirectoryStore:
                 _sync_folder(each)
 
     def get(self, key: str) -> bytes:
-        with _translated(reading=True):
-            return self._path(key).read_bytes()
+        with _translated(reading=True), open(self._path(key), "rb") as file:
+            return file.read()
 
     def exists(self, key: str) -> bool:
         with _translated():
-            return self._path(key).is_file()
+            return os.path.isfile(self._path(key))
 
     def stream(self, key: str) -> Iterator[bytes]:
         with _translated(reading=True):
-            file = self._path(key).open("rb")
+            file = open(self._path(key), "rb")
         return _chunks(file)
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -124,7 +127,7 @@ class DirectoryStore:
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         for key in self.list(prefix):
             with suppress(ObjectNotFound), _translated(reading=True):
-                yield key, self._path(key).stat().st_size
+                yield key, os.stat(self._path(key)).st_size
 
     def folders(self, prefix: str) -> Iterator[str]:
         if not prefix.endswith("/"):
@@ -138,10 +141,12 @@ class DirectoryStore:
             path = self._path(key)
             with _translated():
                 try:
-                    path.unlink(missing_ok=True)
+                    os.unlink(path)
+                except FileNotFoundError:
+                    pass
                 except (IsADirectoryError, NotADirectoryError):
                     continue
-                self._prune(path.parent)
+                self._prune(_parent(path))
 
     def upload_form(self, key: str, *, max_bytes: int, seconds: int) -> None:
         return None
@@ -150,50 +155,53 @@ class DirectoryStore:
         # Not synced: readiness asks often and needs to know only whether a write would succeed.
         with _translated():
             self._sweep()
-            probe = self._temporary / uuid4().hex
+            probe = Path(self._temporary, uuid4().hex)
             try:
                 probe.write_bytes(b"casola")
             finally:
                 probe.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> str:
         parts = key.split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == _TMP:
             raise ValueError("not a key")
-        return self._root.joinpath(*parts)
+        return f"{self._root}/{key}"
 
-    def _move(self, temporary: Path, path: Path) -> builtins.list[Path]:
+    def _move(self, temporary: str, path: str) -> builtins.list[str]:
         """Move the file to its place; returns the folders that grew a folder on the way."""
-        grown: builtins.list[Path] = []
+        grown: builtins.list[str] = []
         # A concurrent delete may remove an empty folder at any moment before the move.
         for left in reversed(range(MOVE_TRIES)):
             try:
-                temporary.replace(path)
+                os.replace(temporary, path)
                 break
             except FileNotFoundError:
                 if not left:
                     raise
                 with suppress(*_VANISHED):
-                    grown += self._make_folder(path.parent)
+                    grown += self._make_folder(_parent(path))
         return grown
 
-    def _make_folder(self, folder: Path) -> builtins.list[Path]:
+    def _make_folder(self, folder: str) -> builtins.list[str]:
         """Make a folder and those above it; returns the folders that grew, to be synced."""
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return []
-        grown = self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        return [*grown, folder.parent]
+        grown = self._make_folder(_parent(folder))
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+        return [*grown, _parent(folder)]
 
-    def _prune(self, folder: Path) -> None:
-        while folder != self._root:
+    def _prune(self, folder: str) -> None:
+        # Those at the top stay: `inflight` is empty after every job that somebody waited for, and
+        # to make it again is one more sync for the next one.
+        while _parent(folder) != self._root:
             try:
-                folder.rmdir()
+                os.rmdir(folder)
             except OSError:
                 return
-            folder = folder.parent
+            folder = _parent(folder)
 
-    def _names(self, folder: Path) -> builtins.list[str]:
+    def _names(self, folder: str) -> builtins.list[str]:
         """What lies in a folder, sorted as keys are: a folder's name ends in a slash."""
         with _translated():
             try:
@@ -205,16 +213,16 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+    def _walk(self, folder: str, prefix: str) -> Iterator[str]:
         for name in self._names(folder):
             if name.endswith("/"):
-                yield from self._walk(folder / name[:-1], prefix + name)
+                yield from self._walk(f"{folder}/{name[:-1]}", prefix + name)
             else:
                 yield prefix + name
 
     def _sweep(self) -> None:
         """Make the folder for temporary files and remove what a dead process left, once."""
-        if self._swept and self._temporary.is_dir():
+        if self._swept and os.path.isdir(self._temporary):
             return
         with self._lock:
             for folder in self._make_folder(self._temporary):
@@ -225,7 +233,7 @@ class DirectoryStore:
                     # What cannot be cleaned, or another process cleaned first, must fail no put.
                     with suppress(OSError):
                         if entry.stat().st_mtime < oldest:
-                            Path(entry.path).unlink(missing_ok=True)
+                            os.unlink(entry.path)
             self._swept = True
 
 
@@ -235,7 +243,11 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _sync_folder(folder: Path) -> None:
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _sync_folder(folder: str) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:

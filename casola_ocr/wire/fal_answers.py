@@ -218,8 +218,8 @@ def _place(part: str) -> str | int:
 
 def _text(outcomes: Outcomes, job: Job, most: int | None) -> str:
     if most is None:
-        return outcomes.text(job.tenant, job.request_id)
-    pages = page_values(outcomes.result(job.tenant, job.request_id)[1])
+        return outcomes.text(job)
+    pages = page_values(outcomes.result_of(job))
     return PAGE_BREAK.join(_within(most, (page["text"] for page in pages)))
 
 
@@ -249,4 +249,4 @@ def _boxes(outcomes: Outcomes, job: Job) -> Iterator[dict[str, Any]]:
 
 
 def _pages(outcomes: Outcomes, job: Job) -> Iterator[PageResult]:
-    return read_pages(outcomes.result(job.tenant, job.request_id)[1])
+    return read_pages(outcomes.result_of(job))

@@ -12,8 +12,8 @@ from casola_ocr.pages import PageResult
 from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page, load_font
 from workers.engines import make_engine
-from workers.engines.auto import sample_of
 from workers.engines.base import Engine
+from workers.engines.scripts import sample_of
 
 pytest.importorskip("rapidocr")
 

@@ -20,7 +20,7 @@ from casola_ocr.errors import (
     UnknownModel,
 )
 from casola_ocr.jobs import Jobs, NewDocument, Options
-from casola_ocr.model import JobStatus
+from casola_ocr.model import JobStatus, Lane, Webhook
 from casola_ocr.objects import keys
 from casola_ocr.records import Records
 from casola_ocr.testing import ScriptedEngine
@@ -37,8 +37,18 @@ def test_a_document_is_accepted_read_and_closed(world: World) -> None:
     job = world.jobs.get("acme", request_id)
     assert (job.status, job.pages.done, job.words) == (JobStatus.COMPLETED, 1, 1)
     assert world.result(request_id)["text"] == "hello"
-    assert world.jobs.text("acme", request_id) == "hello"
+    assert world.jobs.text(world.jobs.get("acme", request_id)) == "hello"
     assert world.inflight() == []
+
+
+def test_a_new_job_is_answered_as_its_record_tells_it(world: World) -> None:
+    webhook = Webhook("https://93.184.216.34/hook")
+    made = [
+        *world.submit(PNG, expires_in=3600, webhook=webhook, origin="fal:fal/ocr", prompt=""),
+        *world.submit(tiff(3), pages="1-2", language="ru,en", text_layer="prefer", fallback=True),
+        *world.submit(PNG, tiff(2), lane=Lane.BULK),
+    ]
+    assert made == world.records.jobs([job.request_id for job in made])
 
 
 def test_every_frame_of_a_tiff_is_a_page_and_pages_run_in_a_window(world: World) -> None:
@@ -162,7 +172,7 @@ def test_a_record_whose_document_is_gone_was_never_accepted(world: World) -> Non
 
 def test_a_foreign_job_is_not_found_by_any_verb(world: World) -> None:
     request_id = world.submit_one()
-    for verb in (world.jobs.get, world.jobs.text, world.jobs.cancel, world.jobs.result):
+    for verb in (world.jobs.get, world.jobs.cancel, world.jobs.result):
         with pytest.raises(NotFound):
             verb("other", request_id)
     with pytest.raises(NotFound):

@@ -24,7 +24,7 @@ from casola_ocr.text.counts import count_words
 from tests.pages import cer, draw_page
 from workers.engines import installed_engines, make_engine
 from workers.engines.golden import prove
-from workers.engines.tesseract import TesseractEngine
+from workers.engines.tesseract import Look, TesseractEngine
 
 ENGLISH = ["The quick brown fox jumps", "over the lazy dog at 12:45", "and pays $1,499.00 today"]
 RUSSIAN = [
@@ -104,6 +104,24 @@ def test_on_auto_the_script_decides(engine: TesseractEngine) -> None:
     assert result.language == "ru"
     german = ["Die Straße nach Köln ist für", "Fußgänger gesperrt, weil Bäume", "umgestürzt sind."]
     assert cer("\n".join(german), read(engine, draw_page(german)).text) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        (RUSSIAN, Look("Latin", 0)),
+        (RUSSIAN, Look("Latin", 180)),
+        (ENGLISH, Look("Latin", 180)),
+        (ENGLISH, Look("Cyrillic", 0)),
+    ],
+)
+def test_what_it_saw_wrongly_of_a_page_is_put_right_once_it_reads_badly(
+    engine: TesseractEngine, monkeypatch: pytest.MonkeyPatch, written: list[str], seen: Look
+) -> None:
+    monkeypatch.setattr(engine, "look", lambda image: seen)
+    result = read(engine, draw_page(written))
+    assert cer(result.text, "\n".join(written)) < 0.05
+    assert result.rotation == 0
 
 
 def test_a_language_without_data_is_refused_with_its_package(engine: TesseractEngine) -> None:
@@ -217,7 +235,7 @@ def test_a_page_that_nobody_wants_any_more_is_not_read_on(engine: TesseractEngin
 def test_a_killed_worker_leaves_no_tesseract_behind() -> None:
     script = (
         "from tests.pages import draw_page\n"
-        "from workers.engines.tesseract import TesseractEngine\n"
+        "from workers.engines.tesseract import Look, TesseractEngine\n"
         "page = draw_page(['The quick brown fox jumps over the lazy dog'] * 120, width=2400)\n"
         "engine = TesseractEngine(1)\n"
         "print('ready', flush=True)\n"

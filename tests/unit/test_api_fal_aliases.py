@@ -131,10 +131,10 @@ def test_several_images_are_one_request_of_the_queue() -> None:
     status = world.client.get(told["status_url"])
     assert (status.status_code, status.get_json()["status"]) == (202, "IN_QUEUE")
     first, second = world.jobs.known
-    world.jobs.wait("local", first, 1)
+    world.jobs.wait(world.jobs.get("local", first), 1)
     assert world.client.get(told["status_url"]).get_json()["status"] == "IN_PROGRESS"
     assert world.client.get(told["response_url"]).status_code == 400
-    world.jobs.wait("local", second, 1)
+    world.jobs.wait(world.jobs.get("local", second), 1)
     assert world.client.get(told["status_url"]).get_json()["status"] == "COMPLETED"
     answer = world.client.get(told["response_url"])
     assert answer.get_json() == {"outputs": ["first", "second"]}

@@ -20,26 +20,17 @@ from casola_ocr.pages import Line, PageResult
 from casola_ocr.text import flags
 from casola_ocr.text.calibration import calibrated
 from casola_ocr.text.fusion import fuse
-from casola_ocr.text.language import detect_language, script_of
+from casola_ocr.text.language import detect_language
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
 from workers.engines.ppocr import PPOcrEngine, Reading
-from workers.engines.tesseract import Box, TesseractEngine
+from workers.engines.scripts import LETTERS, letters_of, sample_of
+from workers.engines.tesseract import TesseractEngine
 
 #: Scripts that PP-OCRv6 knows.
 FIRST_SCRIPTS = frozenset({"Latin", "Han", "Japanese"})
 #: Part of a page's lines, by length, on which it has to be unsure before another look is worth it.
 DOUBT = 0.12
-
-
-#: A script that was seen on a page is there when so many of its letters are probably read right: a
-#: smudge or a foreign font can look like any script.
-_LETTERS = 10.0
-#: Lines on which scripts are tried, how many pixels high each at most, and pixels around it. Larger
-#: ones take four times as long and tell no more.
-_SAMPLE_LINES = 4
-_SAMPLE_HEIGHT = 48
-_MARGIN = 16
 
 
 class _Plan(NamedTuple):
@@ -119,22 +110,10 @@ class AutoEngine:
             turned = (reading.upright.rotation + look.rotation) % 360
             return _Plan(languages, turned if look.rotation else None, flags.AUTO_SCRIPT)
         # Small letters and few look Latin to it.
-        languages = self._try_scripts(sample_of(level, reading.unsure))
+        languages = self._second.try_scripts(
+            sample_of(level, reading.unsure), but={*FIRST_SCRIPTS, "Fraktur"}
+        )
         return _Plan(languages, None, flags.AUTO_SCRIPT) if languages else _FIRST_ALONE
-
-    def _try_scripts(self, sample: Image.Image) -> list[str]:
-        """Languages of the script in which most of a few lines can be read; none for Latin."""
-        scripts = dict.fromkeys(known.script for known in LANGUAGES.values())
-        best: list[str] = []
-        best_letters = _LETTERS
-        for script in scripts:
-            languages = self._second.languages_of(script)
-            known = LANGUAGES[languages[0]].script == script
-            if known and script not in {*FIRST_SCRIPTS, "Fraktur"}:
-                letters = self._letters(script, self._second.recognise(sample, languages))
-                if letters > best_letters:
-                    best, best_letters = languages, letters
-        return best
 
     def _second_reading(self, level: Image.Image, plan: _Plan) -> list[Line]:
         """What Tesseract reads; nothing where the script that it saw is not there after all."""
@@ -143,7 +122,7 @@ class AutoEngine:
             return lines
         main, *others = plan.languages
         script = LANGUAGES[main].script
-        if self._letters(script, lines) < _LETTERS:
+        if letters_of(script, lines, self._second.name) < LETTERS:
             return []
         # The script's most used language was a guess; now there is text to tell.
         of_script = {code for code in self._second.languages if LANGUAGES[code].script == script}
@@ -151,17 +130,6 @@ class AutoEngine:
         if language is None or language in plan.languages:
             return lines
         return self._second.recognise(level, [language, *others])
-
-    def _letters(self, script: str, lines: Sequence[Line]) -> float:
-        """How many letters of a script were probably read right."""
-        letters = "Latin" if script == "Fraktur" else script
-        return sum(
-            word.confidence or 0.0
-            for line in calibrated(lines, self._second.name)
-            for word in line.words
-            for letter in word.text
-            if script_of(letter) == letters
-        )
 
     def _fused(self, first: Reading, second: Sequence[Line]) -> list[Line]:
         return fuse(
@@ -179,23 +147,3 @@ class AutoEngine:
 
 def _text(lines: Sequence[Line]) -> str:
     return "\n".join(line.text for line in lines)
-
-
-def sample_of(level: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """The longest of some lines of a page, below each other."""
-    longest = sorted(boxes, key=lambda box: box[0] - box[2])[:_SAMPLE_LINES]
-    crops = [_lowered(level.crop(box)) for box in longest]
-    width = max(crop.width for crop in crops) + 2 * _MARGIN
-    sample = Image.new(
-        "RGB", (width, sum(crop.height + _MARGIN for crop in crops) + _MARGIN), "white"
-    )
-    top = _MARGIN
-    for crop in crops:
-        sample.paste(crop, (_MARGIN, top))
-        top += crop.height + _MARGIN
-    return sample
-
-
-def _lowered(crop: Image.Image) -> Image.Image:
-    scale = min(1.0, _SAMPLE_HEIGHT / crop.height)
-    return crop.resize([max(1, round(side * scale)) for side in crop.size])

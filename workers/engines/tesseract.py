@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from casola_ocr.text.confidence import page_confidence
 from casola_ocr.text.counts import is_ideograph
 from casola_ocr.text.page import build_page
 from casola_ocr.text.upright import Upright
+from workers.engines.scripts import LETTERS, letters_of, sample_of
 
 PROGRAM = "tesseract"
 #: Tesseract refuses less than 3 pixels; nothing legible is smaller than this in either direction.
@@ -65,6 +66,9 @@ _SCRIPTS = {
 }
 #: A page that is read worse than this may stand on its head.
 DOUBTFUL = 0.6
+#: One that is read worse than this may not be what it looked like: what it makes of letters of
+#: another script, or upside down, has up to 0.67.
+MISTAKEN = 0.75
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +130,13 @@ class TesseractEngine:
             codes = self.languages_of(look.script)
             upright = Upright(image.size, look.rotation)
         lines = self.recognise(upright.turn(image), codes)
+        if look and look.rotation and _confidence(lines) < MISTAKEN:
+            # Its look is wrong now and then.
+            as_it_is = self.recognise(image, codes)
+            if _confidence(as_it_is) > _confidence(lines):
+                upright, lines = Upright(image.size), as_it_is
+        if look and lines and _confidence(lines) < MISTAKEN:
+            lines = self._in_another_script(upright.turn(image), look.script, lines)
         if look is None and (rotation := self.missed_turn(image, lines)):
             upright = Upright(image.size, rotation)
             lines = self.recognise(upright.turn(image), codes)
@@ -140,6 +151,16 @@ class TesseractEngine:
             asked=language,
             known=self.languages,
         )
+
+    def _in_another_script(self, image: Image.Image, script: str, lines: list[Line]) -> list[Line]:
+        """The lines of an image that looked like one script, in another if that reads better.
+
+        Small letters and few look like any script.
+        """
+        sample = sample_of(image, [line.box for line in lines])
+        codes = self.try_scripts(sample, but={script, "Fraktur"})
+        other = self.recognise(image, codes) if codes else []
+        return other if _confidence(other) > _confidence(lines) else lines
 
     def recognise(
         self, image: Image.Image, languages: Sequence[str], *, psm: int = PSM_AUTOMATIC
@@ -164,8 +185,7 @@ class TesseractEngine:
 
         Tesseract also reads lines that run up or down a page, and puts them in no good order.
         """
-        sure, _ = page_confidence((line.text, line.confidence) for line in lines)
-        if (sure or 0.0) >= DOUBTFUL and not _run_down(lines):
+        if _confidence(lines) >= DOUBTFUL and not _run_down(lines):
             return 0
         return self.look(image).rotation
 
@@ -189,6 +209,22 @@ class TesseractEngine:
         if not codes or scripts & {"Latin", "Fraktur", "Hebrew", "Arabic"}:
             return codes
         return codes + [code for code in LATIN_AUTO[:1] if code in self.languages]
+
+    def try_scripts(self, sample: Image.Image, *, but: Collection[str]) -> list[str]:
+        """Languages of the script in which most of a few lines can be read; none where none can.
+
+        Scripts `but` are not tried, nor those of which no data is installed.
+        """
+        best: list[str] = []
+        best_letters = LETTERS
+        for script in dict.fromkeys(known.script for known in LANGUAGES.values()):
+            languages = self.languages_of(script)
+            if script in but or LANGUAGES[languages[0]].script != script:
+                continue
+            letters = letters_of(script, self.recognise(sample, languages), self.name)
+            if letters > best_letters:
+                best, best_letters = languages, letters
+        return best
 
     def look(self, image: Image.Image) -> Look:
         """The script of a page and which way up it is; Latin and upright where nothing tells."""
@@ -229,6 +265,12 @@ class TesseractEngine:
             _log.warning("tesseract: %s", done.stderr[-500:].decode(errors="replace"))
             raise EngineFailed("Tesseract could not read the page.")
         return done.stdout.decode(errors="replace")
+
+
+def _confidence(lines: Sequence[Line]) -> float:
+    """Of all lines by their lengths, from 0 to 1; 0 without any."""
+    sure, _ = page_confidence((line.text, line.confidence) for line in lines)
+    return sure or 0.0
 
 
 def _run_down(lines: Sequence[Line]) -> bool:
