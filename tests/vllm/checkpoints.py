@@ -2,8 +2,9 @@
 
 vLLM fills them with noise (`load_format="dummy"`). What they show is that loading, prompt, vision,
 sampling, log-probabilities and errors work, and at the true sizes what they cost; never that a page
-is read. The vision encoders cannot be shrunk, vLLM has their sizes in its code: 0.4 billion weights
-stay. The true sizes are those of the two published `config.json`.
+is read. The sizes of the vision encoders, 0.4 billion weights, are not the checkpoint's but in
+vLLM's code; `site/sitecustomize.py` takes layers away there. The true sizes are those of the two
+published `config.json`.
 """
 
 from __future__ import annotations

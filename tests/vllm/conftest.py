@@ -1,11 +1,11 @@
-"""The checkpoints, and engines: each start takes most of a minute, so tests share them."""
+"""The checkpoints, and engines: each start takes twenty seconds, so tests share them."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from workers.engines.vllm_engine import InProcess
 
 os.environ.update(ENVIRONMENT)
 
-V1 = "deepseek-ocr"
+V1, V2 = "deepseek-ocr", "deepseek-ocr-v2"
 V1_PAGE = draw_page(["A small page"], width=320).convert("RGB")
 #: Tokens that a page gets.
 TOKENS = 12
@@ -55,18 +55,40 @@ def settings(**more: object) -> Settings:
     )
 
 
+class Transports:
+    """Each version within this process, as a worker has it, made when a test first wants it."""
+
+    def __init__(self, checkpoints: Mapping[Version, Path]):
+        self._checkpoints = checkpoints
+        self._kept: dict[Version, InProcess] = {}
+
+    def of(self, version: Version) -> InProcess:
+        """The engine that is kept; a new one where a test has killed it."""
+        if version in self._kept and not self._kept[version].alive():
+            self._kept.pop(version).close()
+        if version not in self._kept:
+            name = V1 if version == "v1" else V2
+            self._kept[version] = InProcess(name, str(self._checkpoints[version]), settings())
+        return self._kept[version]
+
+    def close(self) -> None:
+        for transport in self._kept.values():
+            transport.close()
+
+
 @pytest.fixture(scope="session")
-def within(checkpoint_v1: Path) -> Iterator[InProcess]:
-    """The first version within this process, as a worker has it."""
-    transport = InProcess(V1, str(checkpoint_v1), settings())
-    yield transport
-    transport.close()
+def transports(checkpoint_v1: Path, checkpoint_v2: Path) -> Iterator[Transports]:
+    made = Transports({"v1": checkpoint_v1, "v2": checkpoint_v2})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def within(transports: Transports) -> InProcess:
+    return transports.of("v1")
 
 
 @pytest.fixture(scope="module", params=["v1", "v2"])
-def engine(request: pytest.FixtureRequest) -> Iterator[LiveEngine]:
-    """An engine of each version, one after the other."""
-    version: Version = request.param
-    live = LiveEngine(request.getfixturevalue(f"checkpoint_{version}"))
-    yield live
-    live.close()
+def engine(request: pytest.FixtureRequest, transports: Transports) -> LiveEngine:
+    """An engine of each version; vLLM tells the figures of the one that was started last."""
+    return LiveEngine(transports.of(request.param))

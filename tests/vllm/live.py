@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from workers.engines import vllm_versions
+from workers.engines.vllm_engine import InProcess
 
 #: For every process that loads vLLM, set before it does. The runner's choice is made by the worker
 #: itself; here it is on the CPU, where only the first one works.
@@ -54,31 +52,12 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 
 class LiveEngine:
-    """`AsyncLLM` on an event loop of its own; its methods may be called from any thread."""
+    """The `AsyncLLM` of a transport; its methods may be called from any thread."""
 
-    def __init__(self, checkpoint: Path):
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-
+    def __init__(self, transport: InProcess):
         self._numbers = itertools.count()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        arguments = AsyncEngineArgs(
-            model=str(checkpoint),
-            enable_prefix_caching=False,
-            mm_processor_cache_gb=0,
-            limit_mm_per_prompt={"image": 1},
-            scheduling_policy="priority",
-            logits_processors=[vllm_versions.logits_processor_path(ENVIRONMENT)],
-            disable_log_stats=False,
-            **CPU_ARGUMENTS,
-        )
-
-        async def make() -> AsyncLLM:
-            return AsyncLLM.from_engine_args(arguments)
-
-        self.llm = self._submit(make()).result()
+        self._loop = transport._loop
+        self.llm = transport._engine
 
     def start(
         self, prompt: str, image: Image.Image | None = None, **sampling: Any
@@ -114,19 +93,6 @@ class LiveEngine:
 
     def abort(self, name: str) -> None:
         self._submit(self.llm.abort(name)).result(timeout=30)
-
-    def close(self) -> None:
-        async def end() -> None:
-            self.llm.shutdown()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        self._submit(end()).result(timeout=60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
 
     def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)

