@@ -17,6 +17,7 @@ At each power of ten:
     so that the queue keeps its length. A submit is one document of the shape. `opened` is the
     call with which `prepare` hands over one more page.
   - sweep: one sweep of the reconciler, with nothing lost.
+  - overview: what the operator's page asks the records every few seconds.
   - fill s, submit 1,000: how long it took to get there, and one submit of a thousand jobs, during
     which the server does nothing else.
 Then what the records keep of a 5,000-page document whose pages are read, and of an ended job.
@@ -87,6 +88,7 @@ class Row:
     opened: list[float]
     cancel: list[float]
     sweep: list[float]
+    overview: list[float]
 
     @property
     def bytes_per_page(self) -> float:
@@ -239,6 +241,7 @@ def time_calls(records: Records, raw: redis.Redis, row: Row, pages: int, samples
         records.forget(item.manifest.request_id)
     for _ in range(SWEEPS):
         timed(lambda: records.sweep(max_attempts=MAX_ATTEMPTS), row.sweep)
+        timed(records.overview, row.overview)
 
 
 def close(records: Records, finish: Claim) -> None:
@@ -266,7 +269,7 @@ def measure(
         waiting = int(raw.hget("casola:pending", "*") or 0)
         assert waiting == size, (waiting, size)
         used = used_memory(raw) - empty
-        row = Row(shape, size, jobs, used, seconds, submits, [], [], 0.0, [], [], [])
+        row = Row(shape, size, jobs, used, seconds, submits, [], [], 0.0, [], [], [], [])
         time_calls(records, raw, row, pages, samples)
         yield row
 
@@ -314,13 +317,14 @@ def waiting_job(records: Records, raw: redis.Redis, empty: int) -> dict[str, flo
 
 def show(rows: list[Row]) -> None:
     columns = ["shape", "pages", "jobs", "MB", "B/page", "submit", "take+settle", "server",
-               "opened", "cancel", "sweep", "fill s", f"submit {FILL:,}"]  # fmt: skip
+               "opened", "cancel", "sweep", "overview", "fill s", f"submit {FILL:,}"]  # fmt: skip
     table = figures_table("what waits; times are ms, p50/p99", columns)
     for row in rows:
         table.add_row(
             row.shape, f"{row.pages:,}", f"{row.jobs:,}", f"{row.used_bytes / 1e6:.2f}",
             f"{row.bytes_per_page:,.1f}", pair(row.submit), pair(row.take_settle),
             f"{row.server:.3f}", pair(row.opened), pair(row.cancel), pair(row.sweep),
+            pair(row.overview),
             f"{row.fill_seconds:.1f}", pair(row.submit_many, 0),
         )  # fmt: skip
     console.print(table)
