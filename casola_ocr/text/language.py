@@ -74,7 +74,9 @@ def _chinese(text: str, possible: Collection[str]) -> str:
 
 def _by_words(text: str, possible: frozenset[str]) -> str | None:
     identifier, tables = _identifier()
-    ranked: list[tuple[str, float]] = identifier.rank(text)
+    # Words in capitals, of which forms and receipts are full, are none that it learned.
+    words = " ".join(word.lower() if word.isupper() else word for word in text.split())
+    ranked: list[tuple[str, float]] = identifier.rank(words)
     for table in tables:
         table.madvise(MADV_DONTNEED)
     return next((code for code, _ in ranked if code in possible), None)

@@ -57,6 +57,17 @@ def test_every_script_that_a_language_is_written_in_is_told_by_its_letters() -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "Acme Ltd.\nSECOND PRIZE WINNER\nNOT VALID AFTER THE DATE BELOW"),
+        ("it", "Nr. 7\nQUESTA RICEVUTA NON VALE COME FATTURA"),
+    ],
+)
+def test_words_in_capitals_tell_the_language_as_others_do(code: str, text: str) -> None:
+    assert detect_language(text) == code
+
+
 @pytest.mark.parametrize("letter", ["1", " ", "$", ".", "٣", "。", "\u0301"])
 def test_what_is_no_letter_has_no_script(letter: str) -> None:
     assert script_of(letter) == ""
