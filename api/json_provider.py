@@ -9,7 +9,7 @@ from typing import Any
 from flask.json.provider import DefaultJSONProvider
 
 #: How JSON writes half of a character, and each half of one beyond the 16-bit plane.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonProvider(DefaultJSONProvider):
@@ -22,10 +22,13 @@ class JsonProvider(DefaultJSONProvider):
         """As Flask's.
 
         Raises:
-            ValueError: it is not JSON, or holds half of a character, which nothing could store.
+            ValueError: it is not JSON in UTF-8 (RFC 8259 section 8.1), or holds half of a
+                character, which nothing could store.
         """
-        values = super().loads(s, **kwargs)
-        if _HALF.search(s if isinstance(s, bytes) else s.encode(errors="replace")):
+        # Python's own reading of bytes would let the three bytes of half a character through.
+        text = s.decode("utf-8-sig") if isinstance(s, bytes) else s
+        values = super().loads(text, **kwargs)
+        if _HALF.search(text):
             json.dumps(values, ensure_ascii=False).encode()
         return values
 

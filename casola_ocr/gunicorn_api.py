@@ -51,6 +51,8 @@ def options(settings: Settings) -> dict[str, object]:
         "worker_class": "gevent",
         "worker_connections": 4000,
         "limit_request_line": REQUEST_LINE_BYTES,
+        # gunicorn would let any client on this machine, or behind a proxy here, set SCRIPT_NAME.
+        "forwarder_headers": "",
         "timeout": max(180, settings.sync_timeout_seconds + 60),
         "graceful_timeout": GRACE_SECONDS,
         "keepalive": KEEP_ALIVE_SECONDS,

@@ -204,7 +204,7 @@ def kept_seconds(header: str) -> int | None:
     try:
         asked = json.loads(request.headers.get(header, "{}")).get("expiration_duration_seconds")
         return None if asked is None else min(max(int(asked), MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MalformedRequest(f"{header} is not what fal's clients send.") from error
 
 

@@ -17,6 +17,8 @@ from casola_ocr.documents.names import MAX_NAME_BYTES, cut_name
 ERRORS_NAME = "errors.json"
 #: What Windows unpacks no file with.
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
+#: Names of devices on Windows, whatever stands behind a dot.
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE | re.DOTALL)
 #: The earliest moment that a zip can hold.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -64,6 +66,8 @@ class EntryNames:
 
     def name(self, original: str, suffix: str) -> str:
         stem = _FORBIDDEN.sub("_", exported_name(original, ""))
+        if _DEVICE.fullmatch(stem):
+            stem = f"_{stem}"
         name, number = _short(stem, suffix), 1
         while name.casefold() in self._used:
             number += 1

@@ -271,8 +271,15 @@ def test_a_client_says_how_long_its_output_is_kept(
     headers = {"X-Fal-Object-Lifecycle-Preference": json.dumps(asked)}
     world.client.post("/queue/fal/ocr", json={"image_url": DATA_URL}, headers=headers)
     assert world.jobs.options is not None and world.jobs.options.expires_in == seconds
-    headers = {"X-Fal-Object-Lifecycle-Preference": "soon"}
-    answer = world.client.post("/queue/fal/ocr", json={"image_url": DATA_URL}, headers=headers)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "[" * 8000])
+def test_a_client_that_does_not_say_how_long_in_json_is_refused(wrong: str) -> None:
+    answer = make_world().client.post(
+        "/queue/fal/ocr",
+        json={"image_url": DATA_URL},
+        headers={"X-Fal-Object-Lifecycle-Preference": wrong},
+    )
     assert (answer.status_code, answer.get_json()["error_type"]) == (400, "bad_request")
 
 

@@ -26,6 +26,15 @@ def test_names_have_no_character_that_windows_forbids() -> None:
     assert EntryNames().name('a:b*?"<c>|.png', ".txt") == "a_b____c__.txt"
 
 
+@pytest.mark.parametrize(
+    ("original", "name"),
+    [("CON.png", "_CON.txt"), ("nul.tar.gz", "_nul.tar.txt"), ("Com1", "_Com1.txt"),
+     ("lpt³.pdf", "_lpt³.txt"), ("icon.png", "icon.txt"), ("com10.png", "com10.txt")],
+)  # fmt: skip
+def test_no_entry_has_the_name_of_a_device_of_windows(original: str, name: str) -> None:
+    assert EntryNames().name(original, ".txt") == name
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_every_entry_becomes_a_file_of_its_own_whatever_the_originals_were_called(
     tmp_path: Path, packed: bool

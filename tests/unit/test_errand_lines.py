@@ -15,6 +15,7 @@ from casola_ocr.errands.checking import MAX_ERRORS, Check
 from casola_ocr.errands.endpoints import ENDPOINTS
 from casola_ocr.errands.lines import LineRefused, Request, parse_line, read_lines
 from casola_ocr.errands.parts import Answered, as_line
+from casola_ocr.errors import MalformedRequest
 from tests import exported
 
 
@@ -90,6 +91,18 @@ def test_half_a_character_in_a_name_can_be_written() -> None:
     check = found(line("\ud800"))
     assert check.errors == []
     assert json.loads(as_line({"custom_id": "\ud800 é"})) == {"custom_id": "\ud800 é"}
+
+
+@pytest.mark.parametrize("told", [{"user": "\ud800"}, {"metadata": {"\udfff": "x"}}])
+def test_half_a_character_that_a_response_would_keep_is_its_lines_own_error(
+    told: dict[str, Any],
+) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    body = {"model": "auto", "input": [{"role": "user", "content": [image]}]}
+    endpoint = ENDPOINTS["/v1/responses"]
+    endpoint.parse(Request(number=1, custom_id="a", body=body), "auto")
+    with pytest.raises(MalformedRequest):
+        endpoint.parse(Request(number=1, custom_id="a", body={**body, **told}), "auto")
 
 
 def test_a_long_answer_is_written_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:

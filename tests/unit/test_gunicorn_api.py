@@ -6,6 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
+
+from casola_ocr import gunicorn_api
+from casola_ocr.settings import Settings
+
 SCRIPT = """
 import gevent.monkey
 gevent.monkey.patch_all()
@@ -73,6 +79,17 @@ showing = gevent.spawn(folder.snippets, "acme", "word", [job(1)])
 gevent.spawn(lock.release)
 assert showing.get()[job(1).request_id].text == "a word"
 """
+
+
+def test_no_client_says_where_the_application_is() -> None:
+    config = Config()
+    for name, value in gunicorn_api.options(Settings()).items():
+        config.set(name, value)
+    request = (
+        b"GET /api/v1/library HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /api\r\nPATH_INFO: /x\r\n\r\n"
+    )
+    read = next(RequestParser(config, iter([request]), ("127.0.0.1", 1)))
+    assert (read.path, [name for name, _ in read.headers]) == ("/api/v1/library", ["HOST"])
 
 
 def test_a_sync_of_the_disk_lets_other_requests_go_on(tmp_path: Path) -> None:
