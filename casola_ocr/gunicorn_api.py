@@ -10,6 +10,8 @@ and what holds unpatched sockets or TLS contexts by then stays unpatched.
 from __future__ import annotations
 
 import json
+import logging
+import re
 import resource
 import ssl
 from collections.abc import Callable
@@ -39,6 +41,7 @@ OPEN_FILES = 65_536
 SEARCHES = 4
 #: Bytes of a request's first line: its address may name a hundred jobs to follow. gunicorn's most.
 REQUEST_LINE_BYTES = 8190
+_QUOTED = re.compile("['\"]")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat files must not meet a disk
 
 
@@ -99,9 +102,24 @@ class Application(BaseApplication):  # type: ignore[misc] # gunicorn ships no ty
     def load(self) -> Any:
         store_beside()
         search_beside()
+        logging.getLogger("gunicorn.error").addFilter(discreet)
         util.write_error = write_problem
         # By name: the domain does not import the rooms around it.
         return import_module("api.app").wsgi()
+
+
+def discreet(record: logging.LogRecord) -> bool:
+    """Take out of what gunicorn logs what it repeats of a request: it may hold a token or a link.
+
+    That is quoted in what it says of requests that it cannot read, and the address of one that
+    failed while it was answered.
+    """
+    said = str(record.msg)
+    if said.startswith("Invalid request"):
+        record.msg = _QUOTED.split(said)[0].rstrip(": ")
+    elif said.startswith("Error handling request"):
+        record.msg, record.args = "Error handling request", ()
+    return True
 
 
 def write_problem(client: socket, status: int, reason: str, _: str) -> None:

@@ -304,10 +304,10 @@ def _note(body: dict[str, Any], *, background: bool, store: bool) -> dict[str, A
         "alternatives": (alternatives or 0) if probable else None,
     }
     try:
-        json.dumps(note, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        # A line of a batch may hold it.
-        raise MalformedRequest("The body holds what is no character.") from error
+        json.dumps(note, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        # Python reads NaN and 1e999, and in a line of a batch half of a character.
+        raise MalformedRequest("The body holds what JSON cannot write.") from error
     if len(json.dumps(note)) > MAX_NOTE_BYTES:
         raise MalformedRequest("'text' and 'user' have together at most 64 kB.", field="text")
     return note

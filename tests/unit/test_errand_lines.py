@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tracemalloc
 from types import SimpleNamespace
 from typing import Any, cast
@@ -93,8 +94,12 @@ def test_half_a_character_in_a_name_can_be_written() -> None:
     assert json.loads(as_line({"custom_id": "\ud800 é"})) == {"custom_id": "\ud800 é"}
 
 
-@pytest.mark.parametrize("told", [{"user": "\ud800"}, {"metadata": {"\udfff": "x"}}])
-def test_half_a_character_that_a_response_would_keep_is_its_lines_own_error(
+@pytest.mark.parametrize(
+    "told",
+    [{"user": "\ud800"}, {"metadata": {"\udfff": "x"}}, {"top_p": math.inf},
+     {"text": {"format": {"type": "text", "x": math.nan}}}],
+)  # fmt: skip
+def test_what_a_response_could_not_tell_again_is_its_lines_own_error(
     told: dict[str, Any],
 ) -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}

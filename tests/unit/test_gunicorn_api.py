@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock, patch
 
+import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
+from gunicorn.workers.base import Worker
 
 from casola_ocr import gunicorn_api
 from casola_ocr.settings import Settings
@@ -90,6 +96,44 @@ def test_no_client_says_where_the_application_is() -> None:
     )
     read = next(RequestParser(config, iter([request]), ("127.0.0.1", 1)))
     assert (read.path, [name for name, _ in read.headers]) == ("/api/v1/library", ["HOST"])
+
+
+@pytest.mark.parametrize(
+    ("line", "header", "told"),
+    [
+        (b"GET /files/SECRET", b"Host: a", "Invalid HTTP request line"),
+        (b"GET / HTTP/1.1", b"Authorization Bearer SECRET", "Invalid HTTP Header"),
+        (b"GET / HTTP/1.1", b"Bearer SECRET: a", "Invalid HTTP header name"),
+        (b"GET / HTTP/1.1", b"Expect: SECRET'", "Unable to comply with expectation"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_not_repeated_in_the_log(
+    caplog: pytest.LogCaptureFixture, line: bytes, header: bytes, told: str
+) -> None:
+    with pytest.raises(ParseException) as error:
+        list(RequestParser(Config(), iter([line + b"\r\n" + header + b"\r\n\r\n"]), ("::1", 1)))
+    assert _logged(caplog, None, error.value) == f"Invalid request from ip=::1: {told}"
+
+
+def test_the_address_of_a_request_that_failed_is_not_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = SimpleNamespace(method="GET", uri="/files/SECRET")
+    assert _logged(caplog, asked, OSError("away")) == "Error handling request"
+
+
+def _logged(caplog: pytest.LogCaptureFixture, asked: object, error: Exception) -> str:
+    """What gunicorn's worker logs of an error, as it stands in the log of the API."""
+    log = logging.getLogger("gunicorn.error")
+    worker = Mock(log=Mock(warning=log.warning, exception=log.exception), cfg=Config())
+    log.addFilter(gunicorn_api.discreet)
+    try:
+        with patch("gunicorn.workers.base.default_environ", return_value={}):
+            Worker.handle_error(worker, asked, Mock(), ("::1", 1), error)
+    finally:
+        log.removeFilter(gunicorn_api.discreet)
+    (record,) = caplog.records
+    return record.getMessage()
 
 
 def test_a_sync_of_the_disk_lets_other_requests_go_on(tmp_path: Path) -> None:
