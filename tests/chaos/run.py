@@ -104,6 +104,8 @@ def _run(settings: RunSettings, folder: Path, say: Callable[[str], None]) -> Rep
             "CASOLA_CPU_WORKERS": "2",
             "CASOLA_CPU_THREADS": "1",
             "CASOLA_SLOTS": "4",
+            # A fault a second takes the worker of one page three times now and then.
+            "CASOLA_MAX_ATTEMPTS": "5",
             "CASOLA_PREPARE_WORKERS": "2",
             "CASOLA_FETCH_ALLOW_NETWORKS": "127.0.0.1/32",
             "CASOLA_FETCH_TIMEOUT_SECONDS": str(FETCH_SECONDS),
