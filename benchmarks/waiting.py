@@ -31,6 +31,7 @@ import psutil
 
 from benchmarks.common import console, figures_table, pair, parser, write_report
 from benchmarks.running import Running, multipart, png, running_service
+from tests.waiting import until
 
 TENANT = "waiting"
 #: Jobs that are followed by several clients each.
@@ -140,8 +141,8 @@ def held(running: Running, client: httpx.Client) -> list[str]:
         body, headers = page(number, HOLD_MS)
         answer = client.post("/api/v1/jobs", content=body, headers=headers)
         held_by.append(answer.json()["request_id"])
-    while client.get(f"/api/v1/jobs/{held_by[0]}").json()["status"] != "processing":
-        time.sleep(0.05)
+    first = f"/api/v1/jobs/{held_by[0]}"
+    until(lambda: client.get(first).json()["status"] == "processing", "the worker is busy")
     return held_by
 
 

@@ -78,6 +78,7 @@ class Watch:
             if new or left <= 0:
                 return new
             if away:
+                # Nobody wakes this: what would is the listener, and it has no Redis either.
                 time.sleep(min(PAUSE_SECONDS, left))
             else:
                 self._wake.wait(left)
