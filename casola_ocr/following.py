@@ -177,9 +177,12 @@ class Following(Outcomes):
                     for name, job in jobs.items()
                     if name in open_jobs and (due or name in heard or job.status.terminal)
                 }
+                ahead: list[StreamEvent] = []
                 if _unheard_end(now, told):
                     watch.read_again()
-                    told = [*told, *watch.next(0)]
+                    again = watch.next(0)
+                    told += [event for event in again if event.request_id in now]
+                    ahead = [event for event in again if event.request_id not in now]
                 for event in told:
                     if event.kind == "page" and event.request_id in open_jobs:
                         yield _page(jobs[event.request_id], event)
@@ -198,7 +201,7 @@ class Following(Outcomes):
                 left = deadline - time.monotonic()
                 if not open_jobs or left <= 0:
                     return
-                told = watch.next(min(left, QUIET_SECONDS))
+                told = ahead or watch.next(min(left, QUIET_SECONDS))
                 if not told:
                     yield None
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from casola_ocr.errors import (
 )
 from casola_ocr.ids import new_request_id
 from casola_ocr.jobs import Event
-from casola_ocr.model import JobStatus
+from casola_ocr.model import Job, JobStatus
 from casola_ocr.testing import ScriptedEngine
 from tests.world import PAGES_POOL, PNG, FailingEngine, World, open_world, tiff
 
@@ -241,6 +242,27 @@ def test_several_jobs_are_followed_at_once_until_all_have_ended(world: World) ->
     assert sorted(e.request_id for e in events if e.kind == "finished") == sorted(ids)
     assert events[-1].kind == "finished"
     assert len([event for event in events if event.kind == "page"]) == 3
+
+
+def test_an_end_that_is_found_while_another_is_looked_at_is_told_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOK_SECONDS", 60)
+    ended = world.submit_one()
+    world.run()
+    world.raw.delete(f"ev:{ended}")
+    running = world.submit_one()
+    events = world.jobs.events_of_many("acme", [ended, running], seconds=3)
+    assert kinds(told(islice(events, 2))) == ["progress", "progress"]
+    stands = world.jobs.get
+
+    def ends_meanwhile(tenant: str, request_id: str) -> Job:
+        if request_id == ended:
+            world.run()
+        return stands(tenant, request_id)
+
+    monkeypatch.setattr(world.jobs, "get", ends_meanwhile)
+    assert [e.request_id for e in told(events) if e.kind == "finished"] == [ended, running]
 
 
 def test_a_job_that_is_deleted_meanwhile_is_told_and_the_others_go_on(world: World) -> None:
