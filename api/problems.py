@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from casola_ocr import shapes
 from casola_ocr.errors import (
@@ -72,6 +72,12 @@ def from_http(error: HTTPException) -> CasolaError:
     status = error.code or 500
     if status >= 500:
         return CasolaError()
+    if isinstance(error, ClientDisconnected):
+        return MalformedRequest("The body did not arrive whole.")
+    if status == 413 and 0 < (request.content_length or 0) <= (request.max_content_length or 0):
+        return MalformedRequest(
+            f"The form has more than {request.max_form_parts:,} parts, or too much in its fields."
+        )
     if status in (400, 415):
         return _HTTP.get(status, MalformedRequest)(error.description)
     return _HTTP.get(status, MalformedRequest)()

@@ -24,6 +24,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.unreader import SocketUnreader
 
 from casola_ocr.errors import MalformedRequest
 from casola_ocr.memory import give_large_blocks_back
@@ -33,6 +34,9 @@ from casola_ocr.settings import Settings, load_settings
 GRACE_SECONDS = 10
 #: Longer than the idle times of common proxies, which would else meet a closing connection.
 KEEP_ALIVE_SECONDS = 75
+#: How long nothing may come of a body. Longer than `KEEP_ALIVE_SECONDS`, which ends what waits for
+#: a request: a phone that lost its network would else keep its connection and its memory for ever.
+SILENCE_SECONDS = 90
 #: How long a client may take to agree on TLS.
 HANDSHAKE_SECONDS = 10
 #: Open files that a process wants: each waiting request is one.
@@ -104,6 +108,7 @@ class Application(BaseApplication):  # type: ignore[misc] # gunicorn ships no ty
         search_beside()
         logging.getLogger("gunicorn.error").addFilter(discreet)
         util.write_error = write_problem
+        SocketUnreader.chunk = in_time(SocketUnreader.chunk)
         # By name: the domain does not import the rooms around it.
         return import_module("api.app").wsgi()
 
@@ -120,6 +125,20 @@ def discreet(record: logging.LogRecord) -> bool:
     elif said.startswith("Error handling request"):
         record.msg, record.args = "Error handling request", ()
     return True
+
+
+def in_time(read: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Gunicorn's way to read what comes next from a client, which has to come within a time.
+
+    Raises:
+        TimeoutError: nothing came.
+    """
+
+    def wrapped(unreader: SocketUnreader, size_hint: int | None = None) -> bytes:
+        with gevent.Timeout(SILENCE_SECONDS, TimeoutError("nothing came")):
+            return read(unreader, size_hint)
+
+    return wrapped
 
 
 def write_problem(client: socket, status: int, reason: str, _: str) -> None:

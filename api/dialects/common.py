@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response, after_this_request, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ClientDisconnected
 from werkzeug.exceptions import UnsupportedMediaType as NotJson
 
 from api.auth import tenant
@@ -39,6 +39,8 @@ def json_object() -> dict[str, Any]:
         values = request.get_json(cache=False)
     except NotJson as error:
         raise UnsupportedMediaType("The body is application/json.") from error
+    except ClientDisconnected:
+        raise
     except (BadRequest, RecursionError) as error:
         raise MalformedRequest("The body is not valid JSON.") from error
     if not isinstance(values, dict):

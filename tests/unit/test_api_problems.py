@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from io import RawIOBase
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -77,3 +80,42 @@ def test_an_unexpected_error_is_logged_and_shows_nothing(path: str, body: object
     (entry,) = logs
     assert entry["exc_info"] is world.jobs.refuse
     assert entry["route"] == path
+
+
+class Silent(RawIOBase):
+    """A body of which the rest does not come."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: Any) -> int:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/api/v1/jobs", "multipart/form-data; boundary=x"),
+        ("/api/v1/jobs", "application/json"),
+        ("/v1/chat/completions", "application/json"),
+        ("/v1/files", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_body_that_does_not_arrive_whole_is_400(path: str, media_type: str) -> None:
+    answer = make_world().client.post(
+        path,
+        content_length=5000,
+        content_type=media_type,
+        environ_overrides={"wsgi.input": Silent()},
+    )
+    assert answer.status_code == 400
+    assert "The body did not arrive whole." in answer.text
+
+
+def test_a_form_of_too_many_parts_is_not_called_a_file_that_is_too_large() -> None:
+    fields = {f"field{n}": "1" for n in range(1200)}
+    answer = make_world().client.post(
+        "/api/v1/jobs", data=fields, content_type="multipart/form-data"
+    )
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_request")
+    assert "parts" in answer.get_json()["detail"]

@@ -86,6 +86,40 @@ gevent.spawn(lock.release)
 assert showing.get()[job(1).request_id].text == "a word"
 """
 
+SILENCE = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import gevent, socket
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import SocketUnreader
+from casola_ocr import gunicorn_api
+
+gunicorn_api.SILENCE_SECONDS = 0.5
+SocketUnreader.chunk = gunicorn_api.in_time(SocketUnreader.chunk)
+server, client = socket.socketpair()
+client.sendall(b"POST / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 9\\r\\n\\r\\nabc")
+body = next(RequestParser(Config(), server, ("127.0.0.1", 1))).body
+
+# Slow is not silent: each piece has its own time.
+def send() -> None:
+    for letter in b"def":
+        gevent.sleep(0.3)
+        client.sendall(bytes([letter]))
+
+sending = gevent.spawn(send)
+try:
+    body.read(9)
+    raise AssertionError
+except TimeoutError:
+    assert sending.dead
+"""
+
+
+def test_a_client_that_falls_silent_in_its_body_is_not_waited_for_without_end() -> None:
+    ran = subprocess.run([sys.executable, "-c", SILENCE], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
 
 def test_no_client_says_where_the_application_is() -> None:
     config = Config()
