@@ -11,6 +11,8 @@ const PAGE = 50;
 /** How long a deletion can be undone: only then is it asked of the service. */
 const UNDO_MS = 8000;
 const DAY = 86_400_000;
+/** Languages of a document that its row names. */
+const ROW_LANGUAGES = 2;
 
 const root = document.getElementById("library");
 const rows = new Map();
@@ -158,7 +160,7 @@ function row(first, found) {
       picture.replaceWith(fresh);
       picture = fresh;
     }
-    sub.textContent = [told.status !== "completed" && t.states[told.status], told.pages.total > 0 && t.pages(told.pages.total), told.words !== null && told.pages.done > 0 && t.words(told.words), named(told.engine || told.model), told.error?.detail].filter(Boolean).join(" · ");
+    sub.textContent = [told.status !== "completed" && t.states[told.status], told.pages.total > 0 && t.pages(told.pages.total), told.words !== null && told.pages.done > 0 && t.words(told.words), t.languages(told.languages_found.slice(0, ROW_LANGUAGES)), named(told.engine || told.model), told.error?.detail].filter(Boolean).join(" · ");
     const fresh = told.status === "completed" ? confidence(told.confidence) : h("span", { class: `pill ${told.status === "failed" ? "poor" : ended(told) ? "" : "accent"}` }, t.states[told.status]);
     badge.replaceWith(fresh);
     badge = fresh;

@@ -1,6 +1,6 @@
 // Every word that Studio's scripts show. A translation is a copy of this file.
 const n = (count) => count.toLocaleString("en");
-const spoken = new Intl.DisplayNames("en", { type: "language" });
+const spoken = new Intl.DisplayNames("en", { type: "language", languageDisplay: "standard" });
 const some = (count, one, many) => `${n(count)} ${count === 1 ? one : many}`;
 
 export default {
