@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from openai import OpenAI
+from openai import InvalidWebhookSignatureError, OpenAI
 from standardwebhooks import Webhook as Verifier
 
 from casola_ocr.sample import sample_image
@@ -75,9 +75,10 @@ def test_the_end_of_a_job_is_told_by_the_running_service(
     assert result.status_code == 200 and result.json()["text"]
     # OpenAI's client verifies by the same standard.
     with OpenAI(base_url=f"{service.url}/openai/v1", api_key="none") as client:
-        client.webhooks.verify_signature(
-            received.body.decode(), received.headers, secret=secret(service)
-        )
+        key, body = secret(service), received.body.decode()
+        assert client.webhooks.unwrap(body, received.headers, secret=key).type == event["type"]
+        with pytest.raises(InvalidWebhookSignatureError):
+            client.webhooks.unwrap(body + " ", received.headers, secret=key)
     receiver.wait(lambda _: told(service, request_id)["status"] == "delivered")
 
 

@@ -18,6 +18,7 @@ from casola_ocr.tenants import LOCAL_TENANT
 from tests.pages import as_bytes, draw_page
 from tests.running import RunningService
 from tests.studio.conftest import Studio
+from tests.waiting import until
 from tests.world import PNG, World
 
 
@@ -222,7 +223,8 @@ def test_a_deletion_happens_when_it_was_not_undone(
     page.goto(studio.url + "/ocr")
     page.wait_for_selector("#composer[data-ready]")
     with service.client() as client:
-        assert client.get(f"/api/v1/jobs/{documents[1]}").status_code == 410
+        # The page is left without waiting for the answer.
+        until(lambda: client.get(f"/api/v1/jobs/{documents[1]}").status_code == 410, "the deletion")
 
 
 def test_two_are_compared_word_by_word(documents: list[str], studio: Studio) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,21 @@ def test_a_page_that_waits_for_room_can_be_given_up(
 ) -> None:
     monkeypatch.setattr(within._engine.scheduler_config, "max_num_queued_reqs", 0)
     stop_one(within)
+
+
+def test_a_page_that_the_engine_fails_on_can_be_tried_again(
+    within: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(within._engine, "add_request", fail)
+        # vLLM's own word for what went wrong for one request.
+        with pytest.raises(EngineFailed, match="on this page") as error:
+            within.generate(REQUEST, None)
+    assert type(error.value.__cause__).__name__ == "EngineGenerateError"
+    assert len(within.generate(REQUEST, None).starts) == TOKENS
 
 
 def stop_one(transport: Transport) -> None:

@@ -80,6 +80,8 @@ class InProcess(Transport):
                 return self._generated(await self._output(request))
             except self._errors.dead as error:
                 raise EngineDied("The model's process has ended.") from error
+            except self._errors.failed as error:
+                raise EngineFailed("The model failed on this page.") from error
             except self._errors.busy:
                 await asyncio.sleep(BACK_OFF_SECONDS)
             except self._errors.refused as error:
