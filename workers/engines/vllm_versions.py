@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from casola_ocr.errors import ConfigurationError
 
-#: The first version that works and the first that nobody tried, as in pyproject.toml.
+#: The first version that was tried and the first that nobody tried, as in pyproject.toml.
 TESTED = (Version("0.26"), Version("0.33"))
 #: Model Runner V2 lets a logits processor read the tokens of a request from here on.
 PROCESSORS_V2 = Version("0.32")
