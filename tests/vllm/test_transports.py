@@ -131,9 +131,8 @@ def test_a_page_that_the_engine_fails_on_can_be_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(within._engine, "add_request", fail)
         # vLLM's own word for what went wrong for one request.
-        with pytest.raises(EngineFailed, match="on this page") as error:
+        with pytest.raises(EngineFailed, match="on this page"):
             within.generate(REQUEST, None)
-    assert type(error.value.__cause__).__name__ == "EngineGenerateError"
     assert len(within.generate(REQUEST, None).starts) == TOKENS
 
 
