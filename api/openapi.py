@@ -26,6 +26,7 @@ from casola_ocr.errors import (
     CasolaError,
     FileTooLarge,
     Forbidden,
+    FormTooLarge,
     InProgress,
     KeyReused,
     MalformedRequest,
@@ -327,7 +328,7 @@ def _errors(rule: Rule, description: Description, keyed: bool) -> list[type[Caso
     if description.query is not None:
         found += [MalformedRequest]
     if description.takes:
-        found += [FileTooLarge]
+        found += [FileTooLarge, FormTooLarge] if FORM in description.takes else [FileTooLarge]
         found += [] if BYTES in description.takes else [MalformedRequest, UnsupportedMediaType]
     if keyed:
         found += [MalformedRequest, KeyReused, InProgress]

@@ -14,6 +14,7 @@ from casola_ocr import shapes
 from casola_ocr.errors import (
     CasolaError,
     FileTooLarge,
+    FormTooLarge,
     MalformedRequest,
     MethodNotAllowed,
     NoSuchRoute,
@@ -75,7 +76,7 @@ def from_http(error: HTTPException) -> CasolaError:
     if isinstance(error, ClientDisconnected):
         return MalformedRequest("The body did not arrive whole.")
     if status == 413 and 0 < (request.content_length or 0) <= (request.max_content_length or 0):
-        return MalformedRequest(
+        return FormTooLarge(
             f"The form has more than {request.max_form_parts:,} parts, or too much in its fields."
         )
     if status in (400, 415):

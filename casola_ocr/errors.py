@@ -14,6 +14,7 @@
     │   ├── InProgress               in_progress               409  yes
     │   └── NotUploaded              not_uploaded              409  no
     ├── FileTooLarge                 file_too_large            413  no
+    ├── FormTooLarge                 form_too_large            413  no
     ├── UnsupportedFormat            unsupported_format        415  no
     ├── UnsupportedMediaType         unsupported_media_type    415  no
     ├── Unprocessable                unprocessable             422  no
@@ -184,6 +185,13 @@ class FileTooLarge(CasolaError):
 
     code, status = "file_too_large", 413
     advice = "Send a smaller file, or ask your operator to raise CASOLA_MAX_FILE_MB."
+
+
+class FormTooLarge(CasolaError):
+    """The form has too many parts, or too much in its fields."""
+
+    code, status = "form_too_large", 413
+    advice = "Send fewer files and fields in one form; documents belong in files, not in fields."
 
 
 class UnsupportedFormat(CasolaError):

@@ -117,5 +117,5 @@ def test_a_form_of_too_many_parts_is_not_called_a_file_that_is_too_large() -> No
     answer = make_world().client.post(
         "/api/v1/jobs", data=fields, content_type="multipart/form-data"
     )
-    assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_request")
+    assert (answer.status_code, answer.get_json()["code"]) == (413, "form_too_large")
     assert "parts" in answer.get_json()["detail"]
